@@ -1,0 +1,13 @@
+//! **noiselab**: see how a diffusion model works and train one of your own, on any GPU.
+//!
+//! The library is the numeric core; it knows nothing of any interface. The model is DDPM
+//! (Ho, Jain, Abbeel 2020, arXiv:2006.11239). `ARCHITECTURE.md` is the map.
+
+pub mod data;
+pub mod diffusion;
+mod error;
+pub mod gpu;
+pub mod nn;
+pub mod session;
+
+pub use error::{Error, Result};

@@ -1,0 +1,2 @@
+//! noiselab.
+fn main() {}

@@ -1,0 +1,5 @@
+//! Networks: layers, the U-Net, the plan.
+
+/// A network whose shapes do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {}
