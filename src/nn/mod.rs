@@ -1,5 +1,39 @@
-//! Networks: layers, the U-Net, the plan.
+//! Networks: the graph of layers ([`graph`]), the plan it is compiled to ([`plan`]), the layers
+//! ([`layers`]).
+//!
+//! The accumulation rule, stated once: **parameter gradients are added to (`+=`)**, so that
+//! several micro-batches can be summed before one optimiser step; **activations are written
+//! (`=`)**; the gradient of an activation is written by the first of its consumers (in backward
+//! order) and added to by the others, which is what the `accumulate` flag of a kernel says.
+//!
+//! Tensors are NCHW at the API and in files. Inside a plan an activation is `[B, H, W, Cp]`
+//! (channels last), with Cp the channels rounded up to a multiple of 4 so that kernels read
+//! `vec4`; **the padding channels are always zero**, and every kernel keeps them so. A
+//! convolution's weight is `[K, K, Cin_p, Cout_p]` (tap, input channel, output channel).
+
+pub mod graph;
+pub mod layers;
+pub mod plan;
+pub mod tensor;
+
+pub use graph::{Graph, ParamId, ValueId};
+pub use plan::{Plan, PlanBuilder, TensorId};
+pub use tensor::Shape;
 
 /// A network whose shapes do not fit together.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelError {}
+pub enum ModelError {
+    /// Two shapes that must agree do not.
+    #[error("{layer}: expected {expected}, found {found}; check the network's configuration.")]
+    Shape {
+        /// The layer's name.
+        layer: String,
+        /// What it needs.
+        expected: String,
+        /// What it got.
+        found: String,
+    },
+    /// A configuration that cannot be built.
+    #[error("{0}")]
+    Config(String),
+}

@@ -1,0 +1,337 @@
+//! The adapter, its device and queue, and what they can do.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
+
+use super::{GpuError, kernel::KernelCache};
+
+/// Which adapter to open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// A discrete GPU before an integrated one before a software adapter.
+    #[default]
+    Best,
+    /// The first software adapter (llvmpipe, SwiftShader, WARP).
+    Cpu,
+    /// The first adapter whose name contains this text, in any case.
+    Named(String),
+}
+
+/// What the device can do beyond the defaults of WebGPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// 16-bit floats in shaders.
+    pub f16: bool,
+    /// Subgroup operations in shaders.
+    pub subgroups: bool,
+    /// Timestamps around compute passes.
+    pub timestamps: bool,
+    /// The adapter computes on the CPU.
+    pub software: bool,
+}
+
+/// An open device. Cheap to share: clone the [`Arc`].
+#[derive(Debug)]
+pub struct Gpu {
+    /// The device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+    /// Name, backend and driver.
+    pub info: wgpu::AdapterInfo,
+    /// What was granted.
+    pub limits: wgpu::Limits,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// Compiled pipelines.
+    pub kernels: KernelCache,
+    lost: Arc<Mutex<Option<String>>>,
+    error: Arc<Mutex<Option<String>>>,
+    in_flight: Arc<AtomicU32>,
+    allocated: AtomicU64,
+    peak: AtomicU64,
+    poisoned: Arc<AtomicBool>,
+}
+
+impl Gpu {
+    /// Opens an adapter with its own limits.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`], [`GpuError::NoSuchAdapter`] or [`GpuError::NoDevice`].
+    pub async fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.flags = wgpu::InstanceFlags::empty();
+        let instance = wgpu::Instance::new(descriptor);
+        let adapter = Self::choose(&instance, choice).await?;
+        Self::from_adapter(&adapter).await
+    }
+
+    /// [`Gpu::open`] for code that may block.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_blocking(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
+        pollster::block_on(Self::open(choice))
+    }
+
+    async fn choose(
+        instance: &wgpu::Instance,
+        choice: &AdapterChoice,
+    ) -> Result<wgpu::Adapter, GpuError> {
+        let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+        adapters.retain(|a| {
+            a.get_downlevel_capabilities()
+                .flags
+                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+        });
+        if adapters.is_empty() {
+            return instance
+                .request_adapter(&wgpu::RequestAdapterOptions {
+                    power_preference: wgpu::PowerPreference::HighPerformance,
+                    ..Default::default()
+                })
+                .await
+                .map_err(|_| GpuError::NoAdapter {
+                    advice: driver_advice(),
+                });
+        }
+        let rank = |a: &wgpu::Adapter| {
+            let info = a.get_info();
+            let kind = match info.device_type {
+                wgpu::DeviceType::DiscreteGpu => 0,
+                wgpu::DeviceType::IntegratedGpu => 1,
+                wgpu::DeviceType::VirtualGpu => 2,
+                wgpu::DeviceType::Other => 3,
+                wgpu::DeviceType::Cpu => 4,
+            };
+            (kind, u32::from(info.backend == wgpu::Backend::Gl))
+        };
+        adapters.sort_by_key(rank);
+        let names = || {
+            adapters
+                .iter()
+                .map(|a| format!("\"{}\"", a.get_info().name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let found = match choice {
+            AdapterChoice::Best => Some(0),
+            AdapterChoice::Cpu => adapters
+                .iter()
+                .position(|a| a.get_info().device_type == wgpu::DeviceType::Cpu),
+            AdapterChoice::Named(name) => {
+                let wanted = name.to_lowercase();
+                adapters
+                    .iter()
+                    .position(|a| a.get_info().name.to_lowercase().contains(&wanted))
+            }
+        };
+        match (found, choice) {
+            (Some(i), _) => Ok(adapters.swap_remove(i)),
+            (None, AdapterChoice::Named(name)) => Err(GpuError::NoSuchAdapter {
+                wanted: name.clone(),
+                available: names(),
+            }),
+            (None, _) => Err(GpuError::NoSuchAdapter {
+                wanted: "a software (CPU) adapter".into(),
+                available: names(),
+            }),
+        }
+    }
+
+    async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Arc<Self>, GpuError> {
+        let info = adapter.get_info();
+        let wanted =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let features = adapter.features() & wanted;
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("noiselab"),
+                required_features: features,
+                required_limits: adapter.limits(),
+                experimental_features: wgpu::ExperimentalFeatures::disabled(),
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                trace: wgpu::Trace::Off,
+            })
+            .await
+            .map_err(|e| GpuError::NoDevice {
+                adapter: info.name.clone(),
+                reason: e.to_string(),
+            })?;
+        Ok(Self::from_device(device, queue, info))
+    }
+
+    /// Takes over a device that somebody else opened (the window's, the page's).
+    pub fn from_device(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: wgpu::AdapterInfo,
+    ) -> Arc<Self> {
+        let features = device.features();
+        let capabilities = Capabilities {
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            software: info.device_type == wgpu::DeviceType::Cpu
+                || info.name.contains("SwiftShader")
+                || info.name.contains("llvmpipe"),
+        };
+        let lost = Arc::new(Mutex::new(None));
+        let error = Arc::new(Mutex::new(None));
+        let poisoned = Arc::new(AtomicBool::new(false));
+        {
+            let (lost, flag) = (Arc::clone(&lost), Arc::clone(&poisoned));
+            device.set_device_lost_callback(move |reason, message| {
+                if let Ok(mut slot) = lost.lock() {
+                    *slot = Some(format!("{reason:?}: {message}"));
+                }
+                flag.store(true, Ordering::Release);
+            });
+            let (error, flag) = (Arc::clone(&error), Arc::clone(&poisoned));
+            device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+                tracing::error!("device: {e}");
+                if let Ok(mut slot) = error.lock() {
+                    slot.get_or_insert_with(|| e.to_string());
+                }
+                flag.store(true, Ordering::Release);
+            }));
+        }
+        let limits = device.limits();
+        Arc::new(Self {
+            device,
+            queue,
+            info,
+            limits,
+            capabilities,
+            kernels: KernelCache::default(),
+            lost,
+            error,
+            in_flight: Arc::default(),
+            allocated: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            poisoned,
+        })
+    }
+
+    /// Fails once the device is lost or has refused a command; cheap enough to call every slice.
+    ///
+    /// # Errors
+    /// [`GpuError::Lost`] with what the driver said.
+    pub fn check(&self) -> Result<(), GpuError> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let text = |slot: &Mutex<Option<String>>| slot.lock().ok().and_then(|s| s.clone());
+        let reason = text(&self.lost)
+            .or_else(|| text(&self.error))
+            .unwrap_or_else(|| "unknown reason".into());
+        Err(GpuError::Lost { reason })
+    }
+
+    /// Submits commands and counts them as in flight until the device is done with them.
+    pub fn submit(&self, commands: wgpu::CommandBuffer) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        self.queue.submit([commands]);
+        let counter = Arc::clone(&self.in_flight);
+        self.queue.on_submitted_work_done(move || {
+            counter.fetch_sub(1, Ordering::AcqRel);
+        });
+    }
+
+    /// Submissions that the device has not finished.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Acquire)
+    }
+
+    /// Runs callbacks of finished work, without waiting.
+    pub fn poll(&self) {
+        // A lost device makes polling fail; `check` reports that in its own words.
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
+    /// Waits until the device is idle. Native only: the page never waits.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&self) {
+        let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+    }
+
+    /// Makes a buffer of `bytes`, zeroed.
+    ///
+    /// # Errors
+    /// [`GpuError::TooBig`] beyond `maxBufferSize`, [`GpuError::OutOfMemory`] when the driver
+    /// has no more.
+    pub fn create_buffer(
+        &self,
+        what: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, GpuError> {
+        if bytes > self.limits.max_buffer_size {
+            return Err(GpuError::TooBig {
+                what: what.into(),
+                needed: bytes,
+                limit_name: "maxBufferSize",
+                limit: self.limits.max_buffer_size,
+                advice: "use a smaller batch or a smaller model.".into(),
+            });
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size: bytes.max(16),
+            usage,
+            mapped_at_creation: false,
+        });
+        let failed = scope.pop();
+        #[cfg(not(target_arch = "wasm32"))]
+        if pollster::block_on(failed).is_some() {
+            return Err(GpuError::OutOfMemory {
+                what: what.into(),
+                bytes,
+            });
+        }
+        // In the page the answer comes later; the uncaptured-error handler reports it.
+        #[cfg(target_arch = "wasm32")]
+        drop(failed);
+        let now = self.allocated.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        self.peak.fetch_max(now, Ordering::AcqRel);
+        Ok(buffer)
+    }
+
+    /// Says that a buffer made by [`Gpu::create_buffer`] is gone.
+    pub fn released(&self, bytes: u64) {
+        self.allocated.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Most bytes that were allocated at once since the start.
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak.load(Ordering::Acquire)
+    }
+
+    /// Bytes allocated now.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated.load(Ordering::Acquire)
+    }
+
+    /// The largest piece that one binding can cover, in bytes.
+    pub fn max_binding(&self) -> u64 {
+        self.limits
+            .max_storage_buffer_binding_size
+            .min(self.limits.max_buffer_size)
+    }
+}
+
+const fn driver_advice() -> &'static str {
+    if cfg!(target_os = "linux") {
+        "install a Vulkan driver: `sudo apt-get install mesa-vulkan-drivers` (Debian, Ubuntu), `sudo dnf install mesa-vulkan-drivers` (Fedora), `sudo pacman -S vulkan-swrast` (Arch), or your GPU vendor's driver."
+    } else if cfg!(target_os = "macos") {
+        "noiselab needs macOS 10.15 or later on a machine with Metal."
+    } else if cfg!(target_os = "windows") {
+        "update your graphics driver (Direct3D 12 or Vulkan is needed)."
+    } else {
+        "open the page in a browser with WebGPU: Chrome or Edge 113, Firefox 141 or Safari 26, or later."
+    }
+}

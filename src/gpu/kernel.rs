@@ -1,0 +1,337 @@
+//! Compiled kernels. Bind-group layouts come from naga's reflection of the WGSL, so that they
+//! are declared once, in the shader, and can be shared.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use super::{Gpu, GpuError, shaders};
+
+/// Names one pipeline: a WGSL file, an entry point, and the constants put before the source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KernelId {
+    /// Path below `shaders/`.
+    pub stem: &'static str,
+    /// Entry point.
+    pub entry: &'static str,
+    /// `const NAME: u32 = value;` lines: tile sizes, head widths, what is fused.
+    pub defines: Vec<(&'static str, u32)>,
+}
+
+impl KernelId {
+    /// A kernel without constants.
+    pub const fn new(stem: &'static str, entry: &'static str) -> Self {
+        Self {
+            stem,
+            entry,
+            defines: Vec::new(),
+        }
+    }
+
+    /// Adds a constant.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: u32) -> Self {
+        self.defines.push((name, value));
+        self
+    }
+}
+
+impl std::fmt::Display for KernelId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.stem, self.entry)?;
+        for (name, value) in &self.defines {
+            write!(f, " {name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A pipeline with what is needed to bind and dispatch it.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The pipeline.
+    pub pipeline: wgpu::ComputePipeline,
+    /// Layout of group 0: `Params` at binding 0, then the storage buffers that this entry uses.
+    pub layout: wgpu::BindGroupLayout,
+    /// The binding numbers of group 0 that hold storage buffers, ascending.
+    pub storage: Vec<u32>,
+    /// Bytes of the `Params` struct; 0 without one.
+    pub params_bytes: u32,
+    /// Bytes of the `Slice` struct of group 1.
+    pub slice_bytes: u32,
+}
+
+/// Pipelines by name, made on first use.
+#[derive(Debug, Default)]
+pub struct KernelCache {
+    made: Mutex<HashMap<KernelId, Arc<Kernel>>>,
+    slice_layout: Mutex<Option<wgpu::BindGroupLayout>>,
+}
+
+/// The text of a kernel with its constants in front.
+pub fn source_of(id: &KernelId) -> Option<String> {
+    let shader = shaders::find(id.stem)?;
+    let mut text = String::with_capacity(shader.source.len() + 64);
+    if shader.source.contains("subgroupBroadcast") {
+        text.push_str("enable subgroups;\n");
+    }
+    for (name, value) in &id.defines {
+        text.push_str(&format!("const {name}: u32 = {value}u;\n"));
+    }
+    text.push_str(shader.source);
+    Some(text)
+}
+
+/// What reflection finds in one entry point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reflection {
+    /// Storage bindings of group 0 that the entry point uses.
+    pub storage: Vec<u32>,
+    /// Bytes of the uniform at group 0, binding 0, when used.
+    pub params_bytes: u32,
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// Workgroup size.
+    pub workgroup_size: [u32; 3],
+}
+
+/// Parses, validates and reflects a kernel.
+///
+/// # Errors
+/// [`GpuError::Kernel`] with naga's message.
+pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
+    let fail = |reason: String| GpuError::Kernel {
+        kernel: id.to_string(),
+        reason,
+    };
+    let text = source_of(id).ok_or_else(|| fail("there is no such shader".into()))?;
+    let module = naga::front::wgsl::parse_str(&text).map_err(|e| fail(e.emit_to_string(&text)))?;
+    let info = naga::valid::Validator::new(
+        naga::valid::ValidationFlags::all(),
+        naga::valid::Capabilities::all(),
+    )
+    .validate(&module)
+    .map_err(|e| fail(e.emit_to_string(&text)))?;
+    let (index, entry) = module
+        .entry_points
+        .iter()
+        .enumerate()
+        .find(|(_, e)| e.name == id.entry)
+        .ok_or_else(|| fail("there is no such entry point".into()))?;
+    let used = info.get_entry_point(index);
+    let mut out = Reflection {
+        storage: Vec::new(),
+        params_bytes: 0,
+        workgroup_bytes: 0,
+        workgroup_size: entry.workgroup_size,
+    };
+    for (handle, var) in module.global_variables.iter() {
+        if used[handle].is_empty() {
+            continue;
+        }
+        let bytes = || module.types[var.ty].inner.size(module.to_ctx());
+        match (var.space, var.binding) {
+            (naga::AddressSpace::Storage { access }, Some(b)) if b.group == 0 => {
+                if !access.contains(naga::StorageAccess::STORE) {
+                    return Err(fail(format!(
+                        "binding {} is not read_write; every chunk is bound read_write",
+                        b.binding
+                    )));
+                }
+                out.storage.push(b.binding);
+            }
+            (naga::AddressSpace::Uniform, Some(b)) if b.group == 0 && b.binding == 0 => {
+                out.params_bytes = bytes();
+            }
+            (naga::AddressSpace::Uniform, Some(b)) if b.group == 1 && b.binding == 0 => {}
+            (naga::AddressSpace::WorkGroup, _) => out.workgroup_bytes += bytes(),
+            (_, Some(b)) => {
+                return Err(fail(format!(
+                    "group {} binding {} is outside the convention",
+                    b.group, b.binding
+                )));
+            }
+            _ => {}
+        }
+    }
+    out.storage.sort_unstable();
+    Ok(out)
+}
+
+impl KernelCache {
+    /// The layout of group 1, the same for all kernels.
+    pub fn slice_layout(&self, gpu: &Gpu) -> wgpu::BindGroupLayout {
+        let mut slot = self
+            .slice_layout
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        slot.get_or_insert_with(|| {
+            gpu.device
+                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                    label: Some("slice"),
+                    entries: &[wgpu::BindGroupLayoutEntry {
+                        binding: 0,
+                        visibility: wgpu::ShaderStages::COMPUTE,
+                        ty: wgpu::BindingType::Buffer {
+                            ty: wgpu::BufferBindingType::Uniform,
+                            has_dynamic_offset: true,
+                            min_binding_size: std::num::NonZeroU64::new(4),
+                        },
+                        count: None,
+                    }],
+                })
+        })
+        .clone()
+    }
+
+    /// The kernel of that name, compiled now if it is new.
+    ///
+    /// # Errors
+    /// [`GpuError::Kernel`] when it does not compile or exceeds a limit of the device.
+    pub fn get(&self, gpu: &Gpu, id: &KernelId) -> Result<Arc<Kernel>, GpuError> {
+        if let Some(found) = self.lookup(id) {
+            return Ok(found);
+        }
+        let made = Arc::new(self.compile(gpu, id)?);
+        self.made
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(id.clone(), Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn lookup(&self, id: &KernelId) -> Option<Arc<Kernel>> {
+        self.made
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(id)
+            .cloned()
+    }
+
+    /// Names of all pipelines made so far, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .made
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn compile(&self, gpu: &Gpu, id: &KernelId) -> Result<Kernel, GpuError> {
+        let fail = |reason: String| GpuError::Kernel {
+            kernel: id.to_string(),
+            reason,
+        };
+        let reflection = reflect(id)?;
+        let limits = &gpu.limits;
+        let over = |name: &str, needed: u32, limit: u32| {
+            (needed > limit)
+                .then(|| fail(format!("it needs {name} {needed}, the limit is {limit}")))
+        };
+        let threads = reflection.workgroup_size.iter().product();
+        let checks = [
+            over(
+                "maxStorageBuffersPerShaderStage",
+                reflection.storage.len() as u32,
+                limits.max_storage_buffers_per_shader_stage,
+            ),
+            over(
+                "maxComputeWorkgroupStorageSize",
+                reflection.workgroup_bytes,
+                limits.max_compute_workgroup_storage_size,
+            ),
+            over(
+                "maxComputeInvocationsPerWorkgroup",
+                threads,
+                limits.max_compute_invocations_per_workgroup,
+            ),
+        ];
+        if let Some(error) = checks.into_iter().flatten().next() {
+            return Err(error);
+        }
+        let text = source_of(id).ok_or_else(|| fail("there is no such shader".into()))?;
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(id.stem),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        };
+        // SAFETY: the shaders are this crate's own; every loop is bounded by a uniform and every
+        // index is inside the bound range (tests run them with guard values around outputs).
+        let module = unsafe {
+            gpu.device
+                .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        };
+        let buffer = |binding, ty, bytes| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: std::num::NonZeroU64::new(bytes),
+            },
+            count: None,
+        };
+        let mut entries = Vec::new();
+        if reflection.params_bytes > 0 {
+            entries.push(buffer(
+                0,
+                wgpu::BufferBindingType::Uniform,
+                u64::from(reflection.params_bytes),
+            ));
+        }
+        for &binding in &reflection.storage {
+            entries.push(buffer(
+                binding,
+                wgpu::BufferBindingType::Storage { read_only: false },
+                0,
+            ));
+        }
+        let layout = gpu
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+                label: Some(id.stem),
+                entries: &entries,
+            });
+        let slice_layout = self.slice_layout(gpu);
+        let pipeline_layout = gpu
+            .device
+            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(id.stem),
+                bind_group_layouts: &[Some(&layout), Some(&slice_layout)],
+                immediate_size: 0,
+            });
+        let pipeline = gpu
+            .device
+            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(&id.to_string()),
+                layout: Some(&pipeline_layout),
+                module: &module,
+                entry_point: Some(id.entry),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    constants: &[],
+                    zero_initialize_workgroup_memory: false,
+                },
+                cache: None,
+            });
+        let failed = scope.pop();
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(error) = pollster::block_on(failed) {
+            return Err(fail(error.to_string()));
+        }
+        // In the page the answer comes later, through the uncaptured-error handler.
+        #[cfg(target_arch = "wasm32")]
+        drop(failed);
+        Ok(Kernel {
+            pipeline,
+            layout,
+            storage: reflection.storage,
+            params_bytes: reflection.params_bytes,
+            slice_bytes: 4,
+        })
+    }
+}

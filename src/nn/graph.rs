@@ -1,0 +1,460 @@
+//! The graph of layers, and how it becomes dispatches: forward, backward, and activation
+//! checkpointing (a segment's forward is emitted again just before its backward).
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    ModelError, PlanBuilder, Shape, TensorId,
+    layers::{self, Layer},
+};
+
+/// A value: the output of a node or an input of the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(usize);
+
+/// A parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamId(pub usize);
+
+/// How a parameter lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamLayout {
+    /// `[O, I, K, K]` in files (`[O, I]` when `linear`), `[K, K, Ip, Op]` in the plan.
+    Weight {
+        /// Kernel side; 1 for a linear layer.
+        k: usize,
+        /// Input channels I.
+        cin: usize,
+        /// Output channels O.
+        cout: usize,
+        /// Two-dimensional in files.
+        linear: bool,
+    },
+    /// `[C]` in files, padded to Cp in the plan.
+    Vector {
+        /// Length C.
+        c: usize,
+    },
+}
+
+/// A parameter's name and layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamInfo {
+    /// The state-dict key.
+    pub name: String,
+    /// Layout.
+    pub layout: ParamLayout,
+}
+
+const fn up4(n: usize) -> usize {
+    n.div_ceil(4) * 4
+}
+
+impl ParamInfo {
+    /// Words in the plan, padding included.
+    pub const fn words(&self) -> usize {
+        match self.layout {
+            ParamLayout::Weight { k, cin, cout, .. } => k * k * up4(cin) * up4(cout),
+            ParamLayout::Vector { c } => up4(c),
+        }
+    }
+
+    /// The shape in files.
+    pub fn file_shape(&self) -> Vec<usize> {
+        match self.layout {
+            ParamLayout::Weight {
+                cin,
+                cout,
+                linear: true,
+                ..
+            } => vec![cout, cin],
+            ParamLayout::Weight { k, cin, cout, .. } => vec![cout, cin, k, k],
+            ParamLayout::Vector { c } => vec![c],
+        }
+    }
+
+    /// Numbers in files.
+    pub fn file_len(&self) -> usize {
+        self.file_shape().iter().product()
+    }
+
+    /// From the layout of files to that of the plan.
+    pub fn pack(&self, file: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.words()];
+        self.each(|f, p| out[p] = file[f]);
+        out
+    }
+
+    /// From the layout of the plan to that of files.
+    pub fn unpack(&self, plan: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.file_len()];
+        self.each(|f, p| out[f] = plan[p]);
+        out
+    }
+
+    fn each(&self, mut f: impl FnMut(usize, usize)) {
+        match self.layout {
+            ParamLayout::Weight { k, cin, cout, .. } => {
+                let taps = k * k;
+                for o in 0..cout {
+                    for i in 0..cin {
+                        for t in 0..taps {
+                            f((o * cin + i) * taps + t, (t * up4(cin) + i) * up4(cout) + o);
+                        }
+                    }
+                }
+            }
+            ParamLayout::Vector { c } => (0..c).for_each(|i| f(i, i)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Value {
+    shape: Shape,
+    label: String,
+    differentiable: bool,
+}
+
+#[derive(Debug)]
+struct Node {
+    layer: Arc<dyn Layer>,
+    inputs: Vec<ValueId>,
+    params: Vec<ParamId>,
+    output: ValueId,
+    segment: usize,
+}
+
+/// Layers in order, each with its inputs, parameters and output.
+#[derive(Debug, Default)]
+pub struct Graph {
+    values: Vec<Value>,
+    params: Vec<ParamInfo>,
+    nodes: Vec<Node>,
+    segment: usize,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An input of the graph. Gradients flow to it only when `differentiable`.
+    pub fn input(&mut self, label: &str, shape: Shape, differentiable: bool) -> ValueId {
+        self.values.push(Value {
+            shape,
+            label: label.into(),
+            differentiable,
+        });
+        ValueId(self.values.len() - 1)
+    }
+
+    /// A parameter, named by its state-dict key.
+    pub fn param(&mut self, name: impl Into<String>, layout: ParamLayout) -> ParamId {
+        self.params.push(ParamInfo {
+            name: name.into(),
+            layout,
+        });
+        ParamId(self.params.len() - 1)
+    }
+
+    /// Starts a new segment: with activation checkpointing, what lies inside a segment is
+    /// computed again for the backward pass instead of being kept.
+    pub const fn begin_segment(&mut self) {
+        self.segment += 1;
+    }
+
+    /// Adds a layer.
+    ///
+    /// # Errors
+    /// The layer's own complaint about the shapes.
+    pub fn add(
+        &mut self,
+        label: &str,
+        layer: impl Layer + 'static,
+        inputs: &[ValueId],
+        params: &[ParamId],
+    ) -> Result<ValueId, ModelError> {
+        self.add_shared(label, Arc::new(layer), inputs, params)
+    }
+
+    /// [`Graph::add`] for a layer that is shared.
+    ///
+    /// # Errors
+    /// As [`Graph::add`].
+    pub fn add_shared(
+        &mut self,
+        label: &str,
+        layer: Arc<dyn Layer>,
+        inputs: &[ValueId],
+        params: &[ParamId],
+    ) -> Result<ValueId, ModelError> {
+        let shapes: Vec<Shape> = inputs.iter().map(|v| self.values[v.0].shape).collect();
+        let shape = layer.output_shape(&shapes).map_err(|e| match e {
+            ModelError::Shape {
+                expected, found, ..
+            } => ModelError::Shape {
+                layer: label.into(),
+                expected,
+                found,
+            },
+            other @ ModelError::Config(_) => other,
+        })?;
+        let differentiable =
+            !params.is_empty() || inputs.iter().any(|v| self.values[v.0].differentiable);
+        self.values.push(Value {
+            shape,
+            label: label.into(),
+            differentiable,
+        });
+        let output = ValueId(self.values.len() - 1);
+        self.nodes.push(Node {
+            layer,
+            inputs: inputs.to_vec(),
+            params: params.to_vec(),
+            output,
+            segment: self.segment,
+        });
+        Ok(output)
+    }
+
+    /// A value's shape.
+    pub fn shape(&self, value: ValueId) -> Shape {
+        self.values[value.0].shape
+    }
+
+    /// All parameters, in the order of their creation.
+    pub fn params(&self) -> &[ParamInfo] {
+        &self.params
+    }
+
+    /// Numbers in all parameters, without padding.
+    pub fn param_count(&self) -> usize {
+        self.params.iter().map(ParamInfo::file_len).sum()
+    }
+
+    /// Number of layers.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are no layers.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The values that layers put out, with their labels, in order.
+    pub fn outputs(&self) -> impl Iterator<Item = (ValueId, &str)> {
+        self.nodes
+            .iter()
+            .map(|n| (n.output, self.values[n.output.0].label.as_str()))
+    }
+
+    /// Emits the forward pass. `bound` gives the tensors of the graph's inputs, `weights` those of
+    /// the parameters, in order.
+    pub fn lower_forward(
+        &self,
+        plan: &mut PlanBuilder,
+        bound: &[(ValueId, TensorId)],
+        weights: &[TensorId],
+    ) -> Lowered {
+        let mut lowered = Lowered {
+            tensors: bound.iter().copied().collect(),
+            saved: HashMap::new(),
+        };
+        for i in 0..self.nodes.len() {
+            self.forward_node(plan, i, weights, &mut lowered, None);
+        }
+        lowered
+    }
+
+    fn forward_node(
+        &self,
+        plan: &mut PlanBuilder,
+        i: usize,
+        weights: &[TensorId],
+        lowered: &mut Lowered,
+        scratch: Option<TensorId>,
+    ) {
+        let node = &self.nodes[i];
+        let value = &self.values[node.output.0];
+        plan.set_label(&value.label);
+        let output =
+            scratch.unwrap_or_else(|| plan.tensor(value.label.clone(), value.shape.words()));
+        let io = layers::Forward {
+            inputs: &self.operands(node, &lowered.tensors),
+            params: &node.params.iter().map(|p| weights[p.0]).collect::<Vec<_>>(),
+            output: layers::Operand {
+                tensor: output,
+                shape: value.shape,
+            },
+            node: i,
+        };
+        let saved = node.layer.forward(plan, &io);
+        if scratch.is_none() {
+            lowered.tensors.insert(node.output, output);
+        }
+        lowered.saved.insert(i, saved);
+    }
+
+    fn operands(&self, node: &Node, tensors: &HashMap<ValueId, TensorId>) -> Vec<layers::Operand> {
+        node.inputs
+            .iter()
+            .map(|v| layers::Operand {
+                tensor: tensors[v],
+                shape: self.values[v.0].shape,
+            })
+            .collect()
+    }
+
+    /// Emits the backward pass from the gradient of `output`. Parameter gradients are added to
+    /// the tensors of `grads`; returns the gradients of the differentiable inputs.
+    ///
+    /// With `checkpoint`, the values inside each segment but the last are computed again first.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site a plan; a struct would say less"
+    )]
+    pub fn lower_backward(
+        &self,
+        plan: &mut PlanBuilder,
+        lowered: &mut Lowered,
+        weights: &[TensorId],
+        grads: &[TensorId],
+        output: ValueId,
+        output_grad: TensorId,
+        checkpoint: bool,
+    ) -> HashMap<ValueId, TensorId> {
+        let mut value_grads: HashMap<ValueId, TensorId> = HashMap::from([(output, output_grad)]);
+        let last_segment = self.segment;
+        let mut end = self.nodes.len();
+        while end > 0 {
+            let segment = self.nodes[end - 1].segment;
+            let start = (0..end)
+                .rev()
+                .take_while(|&i| self.nodes[i].segment == segment)
+                .last()
+                .unwrap_or(0);
+            if checkpoint && segment != last_segment {
+                self.recompute(plan, start, end, weights, lowered);
+            }
+            for i in (start..end).rev() {
+                self.backward_node(plan, i, weights, grads, lowered, &mut value_grads);
+            }
+            end = start;
+        }
+        value_grads
+    }
+
+    fn recompute(
+        &self,
+        plan: &mut PlanBuilder,
+        start: usize,
+        end: usize,
+        weights: &[TensorId],
+        lowered: &mut Lowered,
+    ) {
+        let used_outside: HashSet<ValueId> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !(start..end).contains(i))
+            .flat_map(|(_, n)| n.inputs.iter().copied())
+            .collect();
+        for i in start..end {
+            let node = &self.nodes[i];
+            let consumed_inside = self.nodes[i + 1..end]
+                .iter()
+                .any(|n| n.inputs.contains(&node.output));
+            let keeps = !lowered.saved[&i].is_empty();
+            if used_outside.contains(&node.output) || !consumed_inside {
+                if keeps {
+                    let scratch =
+                        plan.tensor("recomputed", self.values[node.output.0].shape.words());
+                    self.forward_node(plan, i, weights, lowered, Some(scratch));
+                }
+            } else {
+                self.forward_node(plan, i, weights, lowered, None);
+            }
+        }
+    }
+
+    fn backward_node(
+        &self,
+        plan: &mut PlanBuilder,
+        i: usize,
+        weights: &[TensorId],
+        grads: &[TensorId],
+        lowered: &Lowered,
+        value_grads: &mut HashMap<ValueId, TensorId>,
+    ) {
+        let node = &self.nodes[i];
+        let Some(&grad_output) = value_grads.get(&node.output) else {
+            return;
+        };
+        let label = &self.values[node.output.0].label;
+        plan.set_label(&format!("{label} (backward)"));
+        let mut targets = Vec::with_capacity(node.inputs.len());
+        for (k, v) in node.inputs.iter().enumerate() {
+            if !self.values[v.0].differentiable || node.layer.passes_gradient(k) {
+                targets.push(None);
+                continue;
+            }
+            let known = value_grads.get(v).copied();
+            let tensor = known.unwrap_or_else(|| {
+                let value = &self.values[v.0];
+                plan.tensor(format!("grad {}", value.label), value.shape.words())
+            });
+            value_grads.insert(*v, tensor);
+            targets.push(Some(layers::GradTarget {
+                tensor,
+                accumulate: known.is_some(),
+            }));
+        }
+        let io = layers::Backward {
+            inputs: &self.operands(node, &lowered.tensors),
+            params: &node.params.iter().map(|p| weights[p.0]).collect::<Vec<_>>(),
+            output: layers::Operand {
+                tensor: lowered.tensors[&node.output],
+                shape: self.values[node.output.0].shape,
+            },
+            saved: &lowered.saved[&i],
+            grad_output,
+            grad_inputs: &targets,
+            grad_params: &node.params.iter().map(|p| grads[p.0]).collect::<Vec<_>>(),
+            node: i,
+        };
+        node.layer.backward(plan, &io);
+        // Operands whose gradient is the output's own: the first takes the tensor over (nothing
+        // reads it any more), the others add or copy.
+        let mut taken = false;
+        for (k, v) in node.inputs.iter().enumerate() {
+            if !self.values[v.0].differentiable || !node.layer.passes_gradient(k) {
+                continue;
+            }
+            let words = self.values[v.0].shape.words();
+            if let Some(&target) = value_grads.get(v) {
+                layers::add::accumulate(plan, grad_output, target, words, true);
+            } else if taken {
+                let copy = plan.tensor(format!("grad {}", self.values[v.0].label), words);
+                layers::add::accumulate(plan, grad_output, copy, words, false);
+                value_grads.insert(*v, copy);
+            } else {
+                taken = true;
+                value_grads.insert(*v, grad_output);
+            }
+        }
+    }
+}
+
+/// Where the values of a lowered graph are.
+#[derive(Debug)]
+pub struct Lowered {
+    /// The tensor of each value.
+    pub tensors: HashMap<ValueId, TensorId>,
+    saved: HashMap<usize, Vec<TensorId>>,
+}

@@ -1,0 +1,130 @@
+//! The layers. Each is one Rust file and one WGSL file of the same stem, and one line in
+//! [`cases`], over which the tests loop.
+
+pub mod add;
+pub mod column_sum;
+pub mod conv2d;
+
+use super::{ModelError, PlanBuilder, Shape, TensorId, tensor::RefTensor};
+
+/// A tensor with its shape.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+/// What a layer's forward pass works on.
+#[derive(Debug)]
+pub struct Forward<'a> {
+    /// Inputs, in the order the layer documents.
+    pub inputs: &'a [Operand],
+    /// Parameters, likewise.
+    pub params: &'a [TensorId],
+    /// Where to write (`=`).
+    pub output: Operand,
+    /// The node's number in its graph: a stream of random numbers of its own.
+    pub node: usize,
+}
+
+/// Where an input's gradient goes.
+#[derive(Debug, Clone, Copy)]
+pub struct GradTarget {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// Add to it instead of writing it.
+    pub accumulate: bool,
+}
+
+/// What a layer's backward pass works on.
+#[derive(Debug)]
+pub struct Backward<'a> {
+    /// Inputs of the forward pass.
+    pub inputs: &'a [Operand],
+    /// Parameters.
+    pub params: &'a [TensorId],
+    /// Output of the forward pass.
+    pub output: Operand,
+    /// What [`Layer::forward`] returned.
+    pub saved: &'a [TensorId],
+    /// Gradient of the output.
+    pub grad_output: TensorId,
+    /// Gradients of the inputs; `None` where none is wanted or [`Layer::passes_gradient`] holds.
+    pub grad_inputs: &'a [Option<GradTarget>],
+    /// Gradients of the parameters (`+=`).
+    pub grad_params: &'a [TensorId],
+    /// The node's number in its graph.
+    pub node: usize,
+}
+
+/// Gradients that [`Layer::reference_backward`] returns: of the inputs, of the parameters.
+pub type RefGrads = (Vec<RefTensor>, Vec<RefTensor>);
+
+/// A layer: shapes, dispatches forward and backward, and a reference on the CPU.
+pub trait Layer: std::fmt::Debug + Send + Sync {
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// [`ModelError::Shape`] when the inputs do not fit.
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, ModelError>;
+
+    /// Emits the forward pass; returns tensors that the backward pass needs besides inputs and
+    /// output.
+    fn forward(&self, plan: &mut PlanBuilder, io: &Forward<'_>) -> Vec<TensorId>;
+
+    /// Emits the backward pass.
+    fn backward(&self, plan: &mut PlanBuilder, io: &Backward<'_>);
+
+    /// Whether the gradient of input `k` is the output's gradient itself (a residual).
+    fn passes_gradient(&self, _k: usize) -> bool {
+        false
+    }
+
+    /// The forward pass in f64, `[B, H, W, C]`; parameters in the layout of files.
+    fn reference_forward(&self, inputs: &[RefTensor], params: &[RefTensor]) -> RefTensor;
+
+    /// The backward pass in f64. The gradient of an input without one (a timestep) is zero.
+    fn reference_backward(
+        &self,
+        inputs: &[RefTensor],
+        params: &[RefTensor],
+        grad_output: &RefTensor,
+    ) -> RefGrads;
+}
+
+/// Threads of a workgroup in all element-wise kernels.
+pub const GROUP: usize = 64;
+
+/// `ModelError::Shape` without the layer's name, which the graph fills in.
+pub(crate) fn shape_error(expected: impl Into<String>, found: impl ToString) -> ModelError {
+    ModelError::Shape {
+        layer: String::new(),
+        expected: expected.into(),
+        found: found.to_string(),
+    }
+}
+
+/// A layer with shapes to try it on.
+#[cfg(test)]
+pub(crate) struct Case {
+    pub name: &'static str,
+    pub layer: std::sync::Arc<dyn Layer>,
+    pub inputs: Vec<Shape>,
+    /// Inputs that hold whole numbers (as u32), each with its exclusive upper bound.
+    pub integers: Vec<(usize, u32)>,
+    pub params: Vec<super::graph::ParamLayout>,
+}
+
+/// Every layer's cases.
+#[cfg(test)]
+pub(crate) fn cases() -> Vec<Case> {
+    [add::cases(), conv2d::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[cfg(test)]
+mod testing;

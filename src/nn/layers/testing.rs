@@ -1,0 +1,320 @@
+//! Every layer is proven twice here: its f64 reference by finite differences, and its kernels
+//! against the reference. (The whole model against PyTorch is `tests/parity.rs`.)
+
+use std::sync::{Arc, OnceLock};
+
+use super::{Case, cases};
+use crate::{
+    gpu::{AdapterChoice, Gpu, View, memory::Pool, readback},
+    nn::{
+        Graph, PlanBuilder, Shape,
+        graph::{ParamInfo, ParamLayout},
+        tensor::RefTensor,
+    },
+};
+
+/// One device for all tests of the process.
+pub(crate) fn gpu() -> Arc<Gpu> {
+    static GPU: OnceLock<Arc<Gpu>> = OnceLock::new();
+    Arc::clone(GPU.get_or_init(|| {
+        Gpu::open_blocking(&AdapterChoice::Best).expect("the tests need an adapter")
+    }))
+}
+
+/// Numbers in (−1, 1), the same in every run.
+pub(crate) struct Numbers(u64);
+
+impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> f64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        // Rounded to f32, so that the reference and the kernels start from the same numbers.
+        f64::from(((self.0 >> 33) as f64 / f64::from(1_u32 << 30) - 1.0) as f32)
+    }
+
+    pub(crate) fn tensor(&mut self, shape: Shape) -> RefTensor {
+        let mut t = RefTensor::zeros(shape);
+        t.data.iter_mut().for_each(|v| *v = self.next());
+        t
+    }
+}
+
+fn operands(case: &Case, numbers: &mut Numbers) -> (Vec<RefTensor>, Vec<RefTensor>, RefTensor) {
+    let inputs: Vec<RefTensor> = case
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(k, &s)| match case.integers.iter().find(|i| i.0 == k) {
+            None => numbers.tensor(s),
+            Some(&(_, below)) => {
+                let mut t = numbers.tensor(s);
+                for v in &mut t.data {
+                    *v = ((*v + 1.0) / 2.0 * f64::from(below))
+                        .floor()
+                        .min(f64::from(below) - 1.0);
+                }
+                t
+            }
+        })
+        .collect();
+    let params = case
+        .params
+        .iter()
+        .map(|&layout| {
+            let info = info(layout);
+            numbers.tensor(Shape::vector(1, info.file_len()))
+        })
+        .collect();
+    let shape = case
+        .layer
+        .output_shape(&case.inputs)
+        .unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    (inputs, params, numbers.tensor(shape))
+}
+
+fn info(layout: ParamLayout) -> ParamInfo {
+    ParamInfo {
+        name: String::new(),
+        layout,
+    }
+}
+
+#[test]
+fn references_agree_with_finite_differences() {
+    for case in cases() {
+        let mut numbers = Numbers::new(7);
+        let (inputs, params, weights) = operands(&case, &mut numbers);
+        let objective = |inputs: &[RefTensor], params: &[RefTensor]| -> f64 {
+            let y = case.layer.reference_forward(inputs, params);
+            assert_eq!(y.shape, weights.shape, "{}", case.name);
+            y.data.iter().zip(&weights.data).map(|(a, b)| a * b).sum()
+        };
+        let (grad_inputs, grad_params) = case.layer.reference_backward(&inputs, &params, &weights);
+        let step = 1e-5;
+        for (k, tensor) in inputs.iter().enumerate() {
+            if case.integers.iter().any(|i| i.0 == k) {
+                continue;
+            }
+            for i in (0..tensor.data.len()).step_by(1 + tensor.data.len() / 23) {
+                let mut moved = inputs.clone();
+                moved[k].data[i] += step;
+                let up = objective(&moved, &params);
+                moved[k].data[i] -= 2.0 * step;
+                let difference = (up - objective(&moved, &params)) / (2.0 * step);
+                let g = grad_inputs[k].data[i];
+                assert!(
+                    (g - difference).abs() <= 1e-6 * (1.0 + g.abs()),
+                    "{}: input {k}[{i}]: {g} against {difference}",
+                    case.name
+                );
+            }
+        }
+        for (k, tensor) in params.iter().enumerate() {
+            for i in (0..tensor.data.len()).step_by(1 + tensor.data.len() / 23) {
+                let mut moved = params.clone();
+                moved[k].data[i] += step;
+                let up = objective(&inputs, &moved);
+                moved[k].data[i] -= 2.0 * step;
+                let difference = (up - objective(&inputs, &moved)) / (2.0 * step);
+                let g = grad_params[k].data[i];
+                assert!(
+                    (g - difference).abs() <= 1e-6 * (1.0 + g.abs()),
+                    "{}: parameter {k}[{i}]: {g} against {difference}",
+                    case.name
+                );
+            }
+        }
+    }
+}
+
+const GUARD: f32 = 12345.0;
+
+/// Runs the layer's kernels, with guard values in all memory that they should write, in one
+/// piece or in many.
+fn run(
+    case: &Case,
+    inputs: &[RefTensor],
+    params: &[RefTensor],
+    grad: &RefTensor,
+    budget: f64,
+) -> Vec<Vec<f32>> {
+    let gpu = gpu();
+    let mut graph = Graph::new();
+    let values: Vec<_> = inputs
+        .iter()
+        .enumerate()
+        .map(|(k, t)| graph.input("input", t.shape, !case.integers.iter().any(|i| i.0 == k)))
+        .collect();
+    let ids: Vec<_> = case.params.iter().map(|&l| graph.param("p", l)).collect();
+    let output = graph
+        .add_shared(case.name, Arc::clone(&case.layer), &values, &ids)
+        .unwrap_or_else(|e| panic!("{}: {e}", case.name));
+
+    let infos: Vec<ParamInfo> = case.params.iter().map(|&l| info(l)).collect();
+    let mut sizes: Vec<(&str, u64)> = Vec::new();
+    for t in inputs {
+        sizes.push(("input", 4 * t.shape.words() as u64));
+    }
+    for _ in 0..2 {
+        for i in &infos {
+            sizes.push(("param", 4 * i.words() as u64));
+        }
+    }
+    sizes.push(("grad", 4 * grad.shape.words() as u64));
+    let (_pool, views) = Pool::allocate(&gpu, "test", &sizes).expect("memory");
+    let (input_views, rest) = views.split_at(inputs.len());
+    let (param_views, rest) = rest.split_at(infos.len());
+    let (grad_views, rest) = rest.split_at(infos.len());
+    for (k, (view, t)) in input_views.iter().zip(inputs).enumerate() {
+        if case.integers.iter().any(|i| i.0 == k) {
+            let words: Vec<u32> = t.data.iter().map(|&v| v as u32).collect();
+            view.write(&gpu, 0, &words);
+        } else {
+            view.write(&gpu, 0, &t.to_plan());
+        }
+    }
+    for ((view, t), i) in param_views.iter().zip(params).zip(&infos) {
+        let file: Vec<f32> = t.data.iter().map(|&v| v as f32).collect();
+        view.write(&gpu, 0, &i.pack(&file));
+    }
+    // Parameter gradients are added to: they start at 1 here.
+    for (view, i) in grad_views.iter().zip(&infos) {
+        view.write(&gpu, 0, &i.pack(&vec![1.0; i.file_len()]));
+    }
+    rest[0].write(&gpu, 0, &grad.to_plan());
+
+    let mut plan = PlanBuilder::new();
+    let bound: Vec<_> = values
+        .iter()
+        .zip(input_views)
+        .map(|(&v, view)| (v, plan.external("input", view)))
+        .collect();
+    let weights: Vec<_> = param_views
+        .iter()
+        .map(|v| plan.external("param", v))
+        .collect();
+    let grads: Vec<_> = grad_views
+        .iter()
+        .map(|v| plan.external("grad", v))
+        .collect();
+    let grad_output = plan.external("grad output", &rest[0]);
+    let mut lowered = graph.lower_forward(&mut plan, &bound, &weights);
+    let y = lowered.tensors[&output];
+    plan.keep(y);
+    let value_grads = graph.lower_backward(
+        &mut plan,
+        &mut lowered,
+        &weights,
+        &grads,
+        output,
+        grad_output,
+        false,
+    );
+    let input_grads: Vec<_> = values.iter().map(|v| value_grads.get(v).copied()).collect();
+    for g in input_grads.iter().flatten() {
+        plan.keep(*g);
+    }
+    let plan = plan.prepare(&gpu).expect(case.name);
+    for chunk in plan.arena() {
+        chunk.write(&gpu, 0, &vec![GUARD; (chunk.bytes / 4) as usize]);
+    }
+    let mut cursor = crate::nn::plan::Cursor::default();
+    loop {
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let (done, _) = plan.encode(&mut encoder, &mut cursor, budget);
+        gpu.submit(encoder.finish());
+        if done {
+            break;
+        }
+    }
+    let mut wanted: Vec<View> = vec![plan.view(y).clone()];
+    wanted.extend(input_grads.iter().flatten().map(|&g| plan.view(g).clone()));
+    wanted.extend(grad_views.iter().cloned());
+    let out = readback::read_f32(&gpu, &wanted).expect(case.name);
+    gpu.check().expect(case.name);
+    out
+}
+
+fn compare(case: &Case, what: &str, found: &RefTensor, expected: &RefTensor) {
+    let scale = expected.data.iter().fold(1e-3_f64, |m, v| m.max(v.abs()));
+    for (i, (f, e)) in found.data.iter().zip(&expected.data).enumerate() {
+        assert!(
+            (f - e).abs() <= 2e-5 * scale,
+            "{}: {what}[{i}] is {f}, expected {e}",
+            case.name
+        );
+    }
+}
+
+#[test]
+fn kernels_agree_with_references() {
+    for case in cases() {
+        let mut numbers = Numbers::new(11);
+        let (inputs, params, grad) = operands(&case, &mut numbers);
+        let out = run(&case, &inputs, &params, &grad, f64::INFINITY);
+        let expected = case.layer.reference_forward(&inputs, &params);
+        let (grad_inputs, grad_params) = case.layer.reference_backward(&inputs, &params, &grad);
+        compare(
+            &case,
+            "output",
+            &RefTensor::from_plan(expected.shape, &out[0]),
+            &expected,
+        );
+        assert_padding(&case, expected.shape, &out[0]);
+        let mut at = 1;
+        for (k, g) in grad_inputs.iter().enumerate() {
+            if case.integers.iter().any(|i| i.0 == k) {
+                continue;
+            }
+            compare(
+                &case,
+                &format!("grad of input {k}"),
+                &RefTensor::from_plan(g.shape, &out[at]),
+                g,
+            );
+            assert_padding(&case, g.shape, &out[at]);
+            at += 1;
+        }
+        for (k, (g, &layout)) in grad_params.iter().zip(&case.params).enumerate() {
+            let file = info(layout).unpack(&out[at]);
+            let found = RefTensor {
+                data: file.iter().map(|&v| f64::from(v) - 1.0).collect(),
+                shape: g.shape,
+            };
+            compare(&case, &format!("grad of parameter {k}"), &found, g);
+            let padding: f32 = out[at].iter().sum::<f32>() - file.iter().sum::<f32>();
+            let scale: f32 = file.iter().map(|v| v.abs()).sum();
+            assert!(
+                padding.abs() <= 1e-4 * scale,
+                "{}: padding of parameter {k}",
+                case.name
+            );
+            at += 1;
+        }
+
+        let pieces = run(&case, &inputs, &params, &grad, 3e4);
+        for (a, b) in out.iter().zip(&pieces) {
+            let same = a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{}: cut into pieces, the bits differ", case.name);
+        }
+    }
+}
+
+fn assert_padding(case: &Case, shape: Shape, words: &[f32]) {
+    for p in 0..shape.pixels() {
+        for c in shape.c..shape.cp() {
+            assert_eq!(
+                words[p * shape.cp() + c],
+                0.0,
+                "{}: padding channel",
+                case.name
+            );
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! The plan: a list of dispatches as plain data ([`PlanBuilder`]), and the same list prepared on
+//! a device ([`Plan`]): arena placed by liveness, bind groups made, pipelines compiled. Running
+//! it allocates nothing.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::gpu::{
+    Gpu, GpuError, View,
+    kernel::{Kernel, KernelId},
+    memory::{self, Lifetime},
+};
+
+/// A tensor of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(usize);
+
+#[derive(Debug)]
+struct TensorInfo {
+    label: String,
+    words: u64,
+    external: Option<View>,
+}
+
+/// A tensor, or a part of one, bound to a kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct Arg {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First word; a multiple of 64, so that the binding is aligned.
+    pub first: u64,
+    /// Words; 0 means to the end.
+    pub words: u64,
+}
+
+impl From<TensorId> for Arg {
+    fn from(tensor: TensorId) -> Self {
+        Self {
+            tensor,
+            first: 0,
+            words: 0,
+        }
+    }
+}
+
+/// One dispatch, as data.
+#[derive(Debug)]
+pub struct Dispatch {
+    /// Which kernel.
+    pub kernel: KernelId,
+    /// Its `Params`.
+    pub params: Vec<u8>,
+    /// Binding number and what is bound. Storage bindings that the kernel has and this list
+    /// lacks are optional operands: they get a small buffer of zeros.
+    pub args: Vec<(u32, Arg)>,
+    /// Workgroups. Each computes its own part of the output, so a dispatch can be cut anywhere.
+    pub tiles: u32,
+    /// Useful floating-point operations (those of direct convolution).
+    pub flops: u64,
+    /// The layer, for profiles.
+    pub label: Arc<str>,
+}
+
+/// Collects dispatches.
+#[derive(Debug, Default)]
+pub struct PlanBuilder {
+    tensors: Vec<TensorInfo>,
+    dispatches: Vec<Dispatch>,
+    label: Option<Arc<str>>,
+    keep: Vec<TensorId>,
+}
+
+impl PlanBuilder {
+    /// An empty plan.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A tensor that lives in the arena from the first dispatch that touches it to the last.
+    pub fn tensor(&mut self, label: impl Into<String>, words: usize) -> TensorId {
+        self.tensors.push(TensorInfo {
+            label: label.into(),
+            words: words as u64,
+            external: None,
+        });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// A tensor whose memory outlives the plan (weights, state, inputs).
+    pub fn external(&mut self, label: impl Into<String>, view: &View) -> TensorId {
+        self.tensors.push(TensorInfo {
+            label: label.into(),
+            words: view.bytes / 4,
+            external: Some(view.clone()),
+        });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// Keeps an arena tensor alive from the start to the end of the plan, so that the host can
+    /// write it before and read it after.
+    pub fn keep(&mut self, tensor: TensorId) {
+        self.keep.push(tensor);
+    }
+
+    /// Words of a tensor.
+    pub fn words(&self, tensor: TensorId) -> u64 {
+        self.tensors[tensor.0].words
+    }
+
+    /// Names the layer that the next dispatches belong to.
+    pub fn set_label(&mut self, label: &str) {
+        self.label = Some(label.into());
+    }
+
+    /// Adds a dispatch.
+    pub fn dispatch<P: bytemuck::Pod>(
+        &mut self,
+        kernel: KernelId,
+        params: &P,
+        args: &[(u32, Arg)],
+        tiles: usize,
+        flops: u64,
+    ) {
+        self.dispatches.push(Dispatch {
+            kernel,
+            params: bytemuck::bytes_of(params).to_vec(),
+            args: args.to_vec(),
+            tiles: tiles as u32,
+            flops,
+            label: self.label.clone().unwrap_or_else(|| "".into()),
+        });
+    }
+
+    /// The dispatches so far.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// Useful floating-point operations of the whole plan.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|d| d.flops).sum()
+    }
+
+    fn lifetimes(&self) -> HashMap<TensorId, Lifetime> {
+        let mut out: HashMap<TensorId, Lifetime> = HashMap::new();
+        for (i, dispatch) in self.dispatches.iter().enumerate() {
+            for (_, arg) in &dispatch.args {
+                let info = &self.tensors[arg.tensor.0];
+                if info.external.is_some() {
+                    continue;
+                }
+                out.entry(arg.tensor)
+                    .or_insert(Lifetime {
+                        bytes: 4 * info.words,
+                        first: i,
+                        last: i,
+                    })
+                    .last = i;
+            }
+        }
+        let end = self.dispatches.len();
+        for &tensor in &self.keep {
+            let info = &self.tensors[tensor.0];
+            if info.external.is_none() {
+                out.insert(
+                    tensor,
+                    Lifetime {
+                        bytes: 4 * info.words,
+                        first: 0,
+                        last: end,
+                    },
+                );
+            }
+        }
+        out
+    }
+
+    /// The bytes that the arena would take on a device whose bindings are limited to `limit`.
+    pub fn arena_bytes(&self, limit: u64) -> u64 {
+        let lives: Vec<Lifetime> = self.lifetimes().into_values().collect();
+        memory::place(&lives, limit).1.iter().sum()
+    }
+
+    /// Allocates, compiles and binds.
+    ///
+    /// # Errors
+    /// A tensor beyond the limits, no memory, or a kernel that does not compile.
+    pub fn prepare(self, gpu: &Arc<Gpu>) -> Result<Plan, GpuError> {
+        self.prepare_with(gpu, |_, _| {})
+    }
+
+    /// [`PlanBuilder::prepare`], telling `progress` (done, of) while pipelines compile.
+    ///
+    /// # Errors
+    /// As [`PlanBuilder::prepare`].
+    pub fn prepare_with(
+        self,
+        gpu: &Arc<Gpu>,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Plan, GpuError> {
+        let lives = self.lifetimes();
+        let mut ids: Vec<TensorId> = lives.keys().copied().collect();
+        ids.sort_unstable();
+        let list: Vec<Lifetime> = ids.iter().map(|id| lives[id]).collect();
+        for id in &ids {
+            let info = &self.tensors[id.0];
+            memory::check_binding(gpu, &info.label, 4 * info.words)?;
+        }
+        let cap = gpu.max_binding() / memory::ALIGN * memory::ALIGN;
+        let (places, sizes) = memory::place(&list, cap);
+        let mut chunks = Vec::with_capacity(sizes.len());
+        for &bytes in &sizes {
+            chunks.push((gpu.create_buffer("arena", bytes, memory::usage())?, bytes));
+        }
+        let mut views: HashMap<TensorId, View> = HashMap::new();
+        for (id, place) in ids.iter().zip(&places) {
+            views.insert(
+                *id,
+                View {
+                    buffer: chunks[place.chunk].0.clone(),
+                    offset: place.offset,
+                    bytes: 4 * self.tensors[id.0].words,
+                },
+            );
+        }
+        for (i, info) in self.tensors.iter().enumerate() {
+            if let Some(view) = &info.external {
+                views.insert(TensorId(i), view.clone());
+            }
+        }
+
+        let stride = memory::ALIGN.max(u64::from(gpu.limits.min_uniform_buffer_offset_alignment));
+        let count = self.dispatches.len() as u64;
+        let params = gpu.create_buffer(
+            "params",
+            (count * stride).max(stride),
+            wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        )?;
+        let mut host = vec![0_u8; (count * stride).max(stride) as usize];
+        for (i, d) in self.dispatches.iter().enumerate() {
+            let at = i * stride as usize;
+            host[at..at + d.params.len()].copy_from_slice(&d.params);
+        }
+        gpu.queue.write_buffer(&params, 0, &host);
+        // One 256-byte range for each binding number, so that two absent operands never alias.
+        let nothing = gpu.create_buffer("nothing", 16 * memory::ALIGN, memory::usage())?;
+        let slices = gpu.create_buffer(
+            "slices",
+            SLICE_SLOTS * stride,
+            wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+        )?;
+        let slice_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("slice"),
+            layout: &gpu.kernels.slice_layout(gpu),
+            entries: &[wgpu::BindGroupEntry {
+                binding: 0,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &slices,
+                    offset: 0,
+                    size: std::num::NonZeroU64::new(16),
+                }),
+            }],
+        });
+
+        let total = self.dispatches.len();
+        let mut steps = Vec::with_capacity(total);
+        for (i, d) in self.dispatches.iter().enumerate() {
+            progress(i, total);
+            let kernel = gpu.kernels.get(gpu, &d.kernel)?;
+            if (d.params.len() as u32) < kernel.params_bytes {
+                return Err(GpuError::Kernel {
+                    kernel: d.kernel.to_string(),
+                    reason: format!(
+                        "its Params take {} bytes and the host gives {}",
+                        kernel.params_bytes,
+                        d.params.len()
+                    ),
+                });
+            }
+            let mut entries = Vec::new();
+            if kernel.params_bytes > 0 {
+                entries.push(bind(
+                    0,
+                    &params,
+                    i as u64 * stride,
+                    u64::from(kernel.params_bytes),
+                ));
+            }
+            let mut moved = 0;
+            for &binding in &kernel.storage {
+                let arg = d.args.iter().find(|a| a.0 == binding).map(|a| a.1);
+                if let Some(arg) = arg {
+                    let view = &views[&arg.tensor];
+                    let words = if arg.words == 0 {
+                        view.bytes / 4 - arg.first
+                    } else {
+                        arg.words
+                    };
+                    moved += 4 * words;
+                    // Bindings are sized in whole vec4s; every allocation is padded to 256 bytes.
+                    let bytes = (4 * words).div_ceil(16) * 16;
+                    entries.push(bind(
+                        binding,
+                        &view.buffer,
+                        view.offset + 4 * arg.first,
+                        bytes,
+                    ));
+                } else {
+                    entries.push(bind(
+                        binding,
+                        &nothing,
+                        u64::from(binding) * memory::ALIGN,
+                        memory::ALIGN,
+                    ));
+                }
+            }
+            let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(d.kernel.stem),
+                layout: &kernel.layout,
+                entries: &entries,
+            });
+            steps.push(Step {
+                cost: d.flops as f64 + 2.0 * moved as f64 + 2e4,
+                kernel,
+                group,
+                tiles: d.tiles,
+            });
+        }
+        progress(total, total);
+        let bytes = sizes.iter().sum::<u64>() + (count * stride).max(stride);
+        Ok(Plan {
+            gpu: Arc::clone(gpu),
+            flops: self.flops(),
+            dispatches: self.dispatches,
+            steps,
+            views,
+            chunks,
+            small: vec![params, nothing, slices.clone()],
+            small_bytes: bytes - sizes.iter().sum::<u64>()
+                + 16 * memory::ALIGN
+                + SLICE_SLOTS * stride,
+            slices,
+            slice_group,
+            stride,
+        })
+    }
+}
+
+fn bind(binding: u32, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::BindGroupEntry<'_> {
+    wgpu::BindGroupEntry {
+        binding,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset,
+            size: std::num::NonZeroU64::new(bytes),
+        }),
+    }
+}
+
+/// Cut points that one submission can hold; a dispatch that is cut uses one a piece.
+const SLICE_SLOTS: u64 = 64;
+/// Workgroups in one dimension of a dispatch; WebGPU allows 65535.
+const MAX_GROUPS: u32 = 32768;
+
+#[derive(Debug)]
+struct Step {
+    kernel: Arc<Kernel>,
+    group: wgpu::BindGroup,
+    tiles: u32,
+    cost: f64,
+}
+
+/// Where an execution of a plan stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    dispatch: usize,
+    tile: u32,
+}
+
+/// A plan on a device.
+#[derive(Debug)]
+pub struct Plan {
+    gpu: Arc<Gpu>,
+    dispatches: Vec<Dispatch>,
+    steps: Vec<Step>,
+    views: HashMap<TensorId, View>,
+    chunks: Vec<(wgpu::Buffer, u64)>,
+    small: Vec<wgpu::Buffer>,
+    small_bytes: u64,
+    slices: wgpu::Buffer,
+    slice_group: wgpu::BindGroup,
+    stride: u64,
+    flops: u64,
+}
+
+impl Plan {
+    /// Where a tensor lies. Arena tensors share memory: their content is only there while they
+    /// live, or for those of [`PlanBuilder::keep`].
+    pub fn view(&self, tensor: TensorId) -> &View {
+        &self.views[&tensor]
+    }
+
+    /// Number of dispatches.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Useful floating-point operations of one run.
+    pub const fn flops(&self) -> u64 {
+        self.flops
+    }
+
+    /// Cost of one run in the units of [`Plan::encode`]'s budget: operations plus bytes, weighted.
+    pub fn cost(&self) -> f64 {
+        self.steps.iter().map(|s| s.cost).sum()
+    }
+
+    /// Bytes of the arena.
+    pub fn arena_bytes(&self) -> u64 {
+        self.chunks.iter().map(|c| c.1).sum()
+    }
+
+    /// The dispatches, for profiles.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// The arena's chunks, whole (tests fill them with guard values).
+    pub fn arena(&self) -> Vec<View> {
+        self.chunks
+            .iter()
+            .map(|(buffer, bytes)| View {
+                buffer: buffer.clone(),
+                offset: 0,
+                bytes: *bytes,
+            })
+            .collect()
+    }
+
+    /// Encodes from `cursor` until `budget` is used up or the plan ends; returns whether it
+    /// ended (the cursor is then back at the start) and the cost of what was encoded.
+    ///
+    /// A dispatch that costs more than is left of the budget is cut between workgroups; the
+    /// pieces write disjoint parts of the output, so the result does not depend on the cuts.
+    /// The encoder must be submitted before the next call.
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+        budget: f64,
+    ) -> (bool, f64) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut spent = 0.0;
+        let mut slot = 1;
+        while cursor.dispatch < self.steps.len() {
+            let step = &self.steps[cursor.dispatch];
+            let left = step.tiles - cursor.tile;
+            let per_tile = step.cost / f64::from(step.tiles.max(1));
+            let room = ((budget - spent) / per_tile).max(0.0);
+            let mut now = left;
+            if f64::from(left) > room {
+                if spent > 0.0 && room < 1.0 {
+                    break;
+                }
+                now = (room as u32).clamp(1, left);
+            }
+            let offset = if cursor.tile == 0 {
+                0
+            } else {
+                if slot == SLICE_SLOTS {
+                    break;
+                }
+                let words = [cursor.tile, 0, 0, 0];
+                let at = slot * self.stride;
+                self.gpu
+                    .queue
+                    .write_buffer(&self.slices, at, bytemuck::cast_slice(&words));
+                slot += 1;
+                at
+            };
+            // A fold into two dimensions may overshoot; kernels ignore tiles beyond their last,
+            // so only a whole remainder may be folded.
+            if now > MAX_GROUPS && now < left {
+                now = MAX_GROUPS;
+            }
+            let (x, y) = if now <= MAX_GROUPS {
+                (now, 1)
+            } else {
+                (MAX_GROUPS, now.div_ceil(MAX_GROUPS))
+            };
+            pass.set_pipeline(&step.kernel.pipeline);
+            pass.set_bind_group(0, &step.group, &[]);
+            pass.set_bind_group(1, &self.slice_group, &[offset as u32]);
+            pass.dispatch_workgroups(x, y, 1);
+            spent += per_tile * f64::from(now);
+            cursor.tile += now;
+            if cursor.tile >= step.tiles {
+                cursor.dispatch += 1;
+                cursor.tile = 0;
+            }
+            if spent >= budget {
+                break;
+            }
+        }
+        drop(pass);
+        let done = cursor.dispatch == self.steps.len();
+        if done {
+            *cursor = Cursor::default();
+        }
+        (done, spent)
+    }
+
+    /// Runs the whole plan in one submission, without waiting.
+    pub fn run(&self) {
+        let mut cursor = Cursor::default();
+        loop {
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            let (done, _) = self.encode(&mut encoder, &mut cursor, f64::INFINITY);
+            self.gpu.submit(encoder.finish());
+            if done {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        for (buffer, bytes) in self.chunks.drain(..) {
+            buffer.destroy();
+            self.gpu.released(bytes);
+        }
+        for buffer in self.small.drain(..) {
+            buffer.destroy();
+        }
+        self.gpu.released(self.small_bytes);
+    }
+}
