@@ -73,9 +73,6 @@ pub struct KernelCache {
 pub fn source_of(id: &KernelId) -> Option<String> {
     let shader = shaders::find(id.stem)?;
     let mut text = String::with_capacity(shader.source.len() + 64);
-    if shader.source.contains("subgroupBroadcast") {
-        text.push_str("enable subgroups;\n");
-    }
     for (name, value) in &id.defines {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }
@@ -255,6 +252,13 @@ impl KernelCache {
             return Err(error);
         }
         let text = source_of(id).ok_or_else(|| fail("there is no such shader".into()))?;
+        // Browsers want the extension named; naga 30 knows its functions but not its name.
+        #[cfg(target_arch = "wasm32")]
+        let text = if text.contains("subgroupBroadcast") {
+            format!("enable subgroups;\n{text}")
+        } else {
+            text
+        };
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(id.stem),

@@ -37,6 +37,8 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/add"),
     wgsl!("layers/column_sum"),
     wgsl!("layers/conv2d"),
+    wgsl!("layers/conv3x3"),
+    wgsl!("layers/conv3x3_subgroup"),
 ];
 
 /// The shader of that stem.

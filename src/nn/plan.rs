@@ -60,9 +60,68 @@ pub struct Dispatch {
     pub label: Arc<str>,
 }
 
+/// Which variants of the kernels a device gets. A run records them: bit-exactness is promised for
+/// the same adapter with the same variants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Variants {
+    /// Lanes that share loads by subgroup broadcasts (8, or 4 on small subgroups); 0 without.
+    pub subgroup_lanes: u32,
+    /// Only the general convolution kernel, for any size and stride.
+    pub general_convolution: bool,
+}
+
+impl Variants {
+    /// The choice for a device.
+    pub fn choose(gpu: &Gpu) -> Self {
+        let lanes = match gpu.info.subgroup_min_size {
+            _ if !gpu.capabilities.subgroups => 0,
+            0..4 => 0,
+            4..8 => 4,
+            _ => 8,
+        };
+        Self {
+            subgroup_lanes: lanes,
+            general_convolution: false,
+        }
+    }
+
+    /// Every choice that the device can run, for tests and measurements.
+    pub fn all(gpu: &Gpu) -> Vec<Self> {
+        let best = Self::choose(gpu);
+        let mut all = vec![best];
+        if best.subgroup_lanes > 0 {
+            all.push(Self {
+                subgroup_lanes: 0,
+                ..best
+            });
+        }
+        all.push(Self {
+            general_convolution: true,
+            ..best
+        });
+        all
+    }
+}
+
+impl std::fmt::Display for Variants {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.general_convolution {
+            return f.write_str("general convolution");
+        }
+        match self.subgroup_lanes {
+            0 => f.write_str("3x3 convolution by sliding window"),
+            n => write!(
+                f,
+                "3x3 convolution by sliding window, weights shared by {n} lanes"
+            ),
+        }
+    }
+}
+
 /// Collects dispatches.
 #[derive(Debug, Default)]
 pub struct PlanBuilder {
+    variants: Variants,
     tensors: Vec<TensorInfo>,
     dispatches: Vec<Dispatch>,
     label: Option<Arc<str>>,
@@ -70,9 +129,22 @@ pub struct PlanBuilder {
 }
 
 impl PlanBuilder {
-    /// An empty plan.
+    /// An empty plan, with the kernel variants that suit every device.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty plan with the given kernel variants.
+    pub fn with_variants(variants: Variants) -> Self {
+        Self {
+            variants,
+            ..Self::default()
+        }
+    }
+
+    /// The kernel variants to emit.
+    pub const fn variants(&self) -> Variants {
+        self.variants
     }
 
     /// A tensor that lives in the arena from the first dispatch that touches it to the last.
@@ -512,6 +584,12 @@ impl Plan {
             *cursor = Cursor::default();
         }
         (done, spent)
+    }
+
+    /// Encodes the one dispatch at `cursor`, whole: for profiles. Returns whether it was the last.
+    pub fn encode_one(&self, encoder: &mut wgpu::CommandEncoder, cursor: &mut Cursor) -> bool {
+        let cost = self.steps.get(cursor.dispatch).map_or(0.0, |s| s.cost);
+        self.encode(encoder, cursor, cost).0
     }
 
     /// Runs the whole plan in one submission, without waiting.

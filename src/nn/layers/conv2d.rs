@@ -34,7 +34,7 @@ pub struct Params {
     flags: u32,
     splits: u32,
     split_images: u32,
-    pad1: u32,
+    strips: u32,
 }
 
 const BIAS: u32 = 1;
@@ -164,16 +164,58 @@ impl Conv2d {
             flags: 0,
             splits: 1,
             split_images: x.b as u32,
-            pad1: 0,
+            strips: y.w.div_ceil(8) as u32,
         }
+    }
+
+    /// Whether the sliding-window kernels fit.
+    const fn slides(&self, plan: &PlanBuilder, x: Shape) -> bool {
+        !plan.variants().general_convolution
+            && self.kernel == 3
+            && self.stride == 1
+            && self.pad_begin == 1
+            && self.pad_end == 1
+            && x.w >= 4
+    }
+
+    /// Emits one of the two kernels whose threads make pixels by channels. `out` is what it
+    /// writes: y forward, the gradient of x backward.
+    fn emit_product(
+        &self,
+        plan: &mut PlanBuilder,
+        entry: &'static str,
+        mut params: Params,
+        out: Shape,
+        args: &[(u32, crate::nn::plan::Arg)],
+        flops: u64,
+    ) {
+        params.column_tiles = out.c4().div_ceil(2) as u32;
+        let (kernel, threads) = if self.slides(plan, out) {
+            params.rows = (out.b * out.h) as u32 * params.strips;
+            let kernel = match plan.variants().subgroup_lanes {
+                0 => KernelId::new("layers/conv3x3", entry),
+                lanes => KernelId::new("layers/conv3x3_subgroup", entry).with("LANES", lanes),
+            };
+            (kernel, params.rows as usize)
+        } else {
+            params.rows = out.pixels() as u32;
+            (
+                KernelId::new("layers/conv2d", entry),
+                out.pixels().div_ceil(TILE_ROWS),
+            )
+        };
+        let tiles = threads.div_ceil(GROUP) * params.column_tiles as usize;
+        plan.dispatch(kernel, &params, args, tiles, flops);
     }
 
     fn backward_weight(&self, plan: &mut PlanBuilder, io: &Backward<'_>) {
         let (x, y) = (io.inputs[0], io.output.shape);
         let mut params = self.params(x.shape, y);
         params.column_tiles = y.c4().div_ceil(2) as u32;
+        let slides = self.slides(plan, x.shape);
         let taps = self.kernel * self.kernel;
-        let threads = taps * x.shape.c4().div_ceil(2) * y.c4().div_ceil(2);
+        let taps_apart = if slides { self.kernel } else { taps };
+        let threads = taps_apart * x.shape.c4().div_ceil(2) * y.c4().div_ceil(2);
         let turns_per_image = y.h * (y.w + 1);
         let most_images = (MAX_TURNS / turns_per_image).max(1);
         let wanted = BUSY_THREADS.div_ceil(threads).min(x.shape.b);
@@ -189,7 +231,14 @@ impl Conv2d {
             plan.tensor("weight gradient in parts", splits * words)
         };
         plan.dispatch(
-            KernelId::new("layers/conv2d", "backward_weight"),
+            KernelId::new(
+                if slides {
+                    "layers/conv3x3"
+                } else {
+                    "layers/conv2d"
+                },
+                "backward_weight",
+            ),
             &params,
             &[
                 (1, x.tensor.into()),
@@ -248,8 +297,6 @@ impl Layer for Conv2d {
     fn forward(&self, plan: &mut PlanBuilder, io: &Forward<'_>) -> Vec<TensorId> {
         let (x, y) = (io.inputs[0], io.output);
         let mut params = self.params(x.shape, y.shape);
-        params.rows = y.shape.pixels() as u32;
-        params.column_tiles = y.shape.c4().div_ceil(2) as u32;
         let mut args = vec![
             (1, x.tensor.into()),
             (2, io.params[0].into()),
@@ -267,13 +314,7 @@ impl Layer for Conv2d {
             params.flags |= RESIDUAL;
             args.push((5, io.inputs[self.residual_index()].tensor.into()));
         }
-        plan.dispatch(
-            KernelId::new("layers/conv2d", "forward"),
-            &params,
-            &args,
-            y.shape.pixels().div_ceil(TILE_ROWS * GROUP) * params.column_tiles as usize,
-            self.flops(y.shape),
-        );
+        self.emit_product(plan, "forward", params, y.shape, &args, self.flops(y.shape));
         Vec::new()
     }
 
@@ -315,18 +356,18 @@ impl Layer for Conv2d {
         }
         if let Some(target) = io.grad_inputs[0] {
             let mut params = self.params(x.shape, y);
-            params.rows = x.shape.pixels() as u32;
-            params.column_tiles = x.shape.c4().div_ceil(2) as u32;
             params.flags = if target.accumulate { ACCUMULATE } else { 0 };
-            plan.dispatch(
-                KernelId::new("layers/conv2d", "backward_input"),
-                &params,
-                &[
-                    (1, target.tensor.into()),
-                    (2, io.params[0].into()),
-                    (6, io.grad_output.into()),
-                ],
-                x.shape.pixels().div_ceil(TILE_ROWS * GROUP) * params.column_tiles as usize,
+            let args = [
+                (1, target.tensor.into()),
+                (2, io.params[0].into()),
+                (6, io.grad_output.into()),
+            ];
+            self.emit_product(
+                plan,
+                "backward_input",
+                params,
+                x.shape,
+                &args,
                 self.flops(y),
             );
         }

@@ -139,6 +139,7 @@ const GUARD: f32 = 12345.0;
 /// piece or in many.
 fn run(
     case: &Case,
+    variants: crate::nn::plan::Variants,
     inputs: &[RefTensor],
     params: &[RefTensor],
     grad: &RefTensor,
@@ -189,7 +190,7 @@ fn run(
     }
     rest[0].write(&gpu, 0, &grad.to_plan());
 
-    let mut plan = PlanBuilder::new();
+    let mut plan = PlanBuilder::with_variants(variants);
     let bound: Vec<_> = values
         .iter()
         .zip(input_views)
@@ -254,10 +255,16 @@ fn compare(case: &Case, what: &str, found: &RefTensor, expected: &RefTensor) {
 
 #[test]
 fn kernels_agree_with_references() {
+    for variants in crate::nn::plan::Variants::all(&gpu()) {
+        kernels_agree(variants);
+    }
+}
+
+fn kernels_agree(variants: crate::nn::plan::Variants) {
     for case in cases() {
         let mut numbers = Numbers::new(11);
         let (inputs, params, grad) = operands(&case, &mut numbers);
-        let out = run(&case, &inputs, &params, &grad, f64::INFINITY);
+        let out = run(&case, variants, &inputs, &params, &grad, f64::INFINITY);
         let expected = case.layer.reference_forward(&inputs, &params);
         let (grad_inputs, grad_params) = case.layer.reference_backward(&inputs, &params, &grad);
         compare(
@@ -298,7 +305,7 @@ fn kernels_agree_with_references() {
             at += 1;
         }
 
-        let pieces = run(&case, &inputs, &params, &grad, 3e4);
+        let pieces = run(&case, variants, &inputs, &params, &grad, 3e4);
         for (a, b) in out.iter().zip(&pieces) {
             let same = a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
             assert!(same, "{}: cut into pieces, the bits differ", case.name);
