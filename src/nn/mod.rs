@@ -13,6 +13,7 @@
 
 pub mod graph;
 pub mod layers;
+pub mod model;
 pub mod plan;
 pub mod tensor;
 
