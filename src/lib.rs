@@ -7,6 +7,7 @@ pub mod data;
 pub mod diffusion;
 mod error;
 pub mod gpu;
+pub mod image_out;
 pub mod nn;
 pub mod session;
 

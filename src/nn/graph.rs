@@ -202,7 +202,7 @@ impl Graph {
                 expected,
                 found,
             },
-            other @ ModelError::Config(_) => other,
+            other => other,
         })?;
         let differentiable =
             !params.is_empty() || inputs.iter().any(|v| self.values[v.0].differentiable);

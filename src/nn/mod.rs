@@ -16,6 +16,7 @@ pub mod layers;
 pub mod model;
 pub mod plan;
 pub mod tensor;
+pub mod unet_config;
 
 pub use graph::{Graph, ParamId, ValueId};
 pub use plan::{Plan, PlanBuilder, TensorId};
@@ -34,7 +35,10 @@ pub enum ModelError {
         /// What it got.
         found: String,
     },
-    /// A configuration that cannot be built.
+    /// A network that cannot be built.
     #[error("{0}")]
-    Config(String),
+    Structure(String),
+    /// A U-Net configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] unet_config::UNetConfigError),
 }

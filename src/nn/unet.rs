@@ -30,7 +30,7 @@ pub fn build(
     let side = config.sample_size;
     let channels = &config.block_out_channels;
     let (Some(&first), Some(&deepest)) = (channels.first(), channels.last()) else {
-        return Err(ModelError::Config(
+        return Err(ModelError::Structure(
             "`block_out_channels` is empty; a U-Net has at least one level.".into(),
         ));
     };
@@ -87,7 +87,7 @@ pub fn build(
         let block = format!("up_blocks.{i}");
         for j in 0..=config.layers_per_block {
             let Some(skip) = skips.pop() else {
-                return Err(ModelError::Config(
+                return Err(ModelError::Structure(
                     "the up path needs more skip connections than the down path has.".into(),
                 ));
             };
