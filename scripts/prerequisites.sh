@@ -79,7 +79,7 @@ need_system_packages() {
             local -a missing=()
             if ! have cc; then missing+=(build-essential); fi
             if ! have pkg-config; then missing+=(pkg-config); fi
-            if ! vulkan_usable; then missing+=(mesa-vulkan-drivers); fi
+            if ! vulkan_usable; then missing+=(libvulkan1 mesa-vulkan-drivers); fi
             if ((${#missing[@]} == 0)); then return; fi
             if can_apt; then
                 apt_install "${missing[@]}"
