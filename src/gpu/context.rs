@@ -231,14 +231,21 @@ impl Gpu {
         Err(GpuError::Lost { reason })
     }
 
-    /// Submits commands and counts them as in flight until the device is done with them.
-    pub fn submit(&self, commands: wgpu::CommandBuffer) {
+    /// Submits commands, counts them as in flight until the device is done with them, and then
+    /// calls `done`.
+    pub fn submit(
+        &self,
+        commands: wgpu::CommandBuffer,
+        done: impl FnOnce() + Send + 'static,
+    ) -> wgpu::SubmissionIndex {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        self.queue.submit([commands]);
+        let index = self.queue.submit([commands]);
         let counter = Arc::clone(&self.in_flight);
         self.queue.on_submitted_work_done(move || {
             counter.fetch_sub(1, Ordering::AcqRel);
+            done();
         });
+        index
     }
 
     /// Submissions that the device has not finished.

@@ -156,7 +156,7 @@ impl Fetch {
             encoder.copy_buffer_to_buffer(&view.buffer, view.offset, &buffer, 0, view.bytes);
             parts.push((buffer, Arc::new(AtomicU8::new(PENDING))));
         }
-        gpu.submit(encoder.finish());
+        gpu.submit(encoder.finish(), || {});
         for (buffer, state) in &parts {
             let state = Arc::clone(state);
             buffer.slice(..).map_async(wgpu::MapMode::Read, move |r| {

@@ -598,7 +598,7 @@ impl Plan {
         loop {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             let (done, _) = self.encode(&mut encoder, &mut cursor, f64::INFINITY);
-            self.gpu.submit(encoder.finish());
+            self.gpu.submit(encoder.finish(), || {});
             if done {
                 return;
             }

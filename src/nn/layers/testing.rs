@@ -229,7 +229,7 @@ fn run(
     loop {
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         let (done, _) = plan.encode(&mut encoder, &mut cursor, budget);
-        gpu.submit(encoder.finish());
+        gpu.submit(encoder.finish(), || {});
         if done {
             break;
         }

@@ -1,0 +1,160 @@
+//! How much work a submission holds: learned from how long the last ones took.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+use std::{collections::VecDeque, time::Duration};
+
+use web_time::Instant;
+
+use crate::gpu::Gpu;
+
+/// How hard a run may work the device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    /// Time that one submission should take.
+    pub slice: Duration,
+    /// Submissions in flight at most.
+    pub in_flight: usize,
+    /// Idle time after each submission, as a multiple of its own time.
+    pub rest: f64,
+}
+
+impl Pace {
+    /// The whole device, for the command line.
+    pub const FULL: Self = Self {
+        slice: Duration::from_millis(250),
+        in_flight: 2,
+        rest: 0.0,
+    };
+    /// Beside an interface that draws.
+    pub const INTERACTIVE: Self = Self {
+        slice: Duration::from_millis(12),
+        in_flight: 2,
+        rest: 0.0,
+    };
+    /// Half of the device, in small pieces: for `--gentle`.
+    pub const GENTLE: Self = Self {
+        slice: Duration::from_millis(8),
+        in_flight: 1,
+        rest: 1.0,
+    };
+}
+
+#[derive(Debug)]
+struct Submission {
+    cost: f64,
+    begun: Instant,
+    done: Arc<AtomicBool>,
+    index: wgpu::SubmissionIndex,
+}
+
+/// Keeps submissions short and few.
+#[derive(Debug)]
+pub struct Pacer {
+    pace: Pace,
+    /// Cost units a second.
+    rate: f64,
+    flying: VecDeque<Submission>,
+    last_end: Option<Instant>,
+    resume_at: Option<Instant>,
+    busy: Duration,
+}
+
+impl Pacer {
+    /// Starts with a guess of the device's speed that suits the slowest.
+    pub const fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            rate: 2e9,
+            flying: VecDeque::new(),
+            last_end: None,
+            resume_at: None,
+            busy: Duration::ZERO,
+        }
+    }
+
+    /// Changes the pace.
+    pub const fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Cost that the next submission may have; `None` while enough is in flight or resting.
+    pub fn budget(&mut self, gpu: &Gpu) -> Option<f64> {
+        self.collect(gpu);
+        if self.flying.len() >= self.pace.in_flight {
+            return None;
+        }
+        if self.resume_at.is_some_and(|t| Instant::now() < t) {
+            return None;
+        }
+        Some(self.rate * self.pace.slice.as_secs_f64())
+    }
+
+    /// Submits commands of that cost.
+    pub fn submit(&mut self, gpu: &Gpu, commands: wgpu::CommandBuffer, cost: f64) {
+        let done = Arc::new(AtomicBool::new(false));
+        let index = gpu.submit(commands, {
+            let done = Arc::clone(&done);
+            move || done.store(true, Ordering::Release)
+        });
+        self.flying.push_back(Submission {
+            cost,
+            begun: Instant::now(),
+            done,
+            index,
+        });
+    }
+
+    /// Notes what has finished.
+    pub fn collect(&mut self, gpu: &Gpu) {
+        gpu.poll();
+        while self
+            .flying
+            .front()
+            .is_some_and(|s| s.done.load(Ordering::Acquire))
+        {
+            let Some(s) = self.flying.pop_front() else {
+                break;
+            };
+            let now = Instant::now();
+            let begun = self.last_end.map_or(s.begun, |t| t.max(s.begun));
+            let took = now.saturating_duration_since(begun);
+            self.last_end = Some(now);
+            self.busy += took;
+            let seconds = took.as_secs_f64().max(1e-5);
+            // Small submissions say little about the rate; large ones are believed at once.
+            let weight = (seconds / self.pace.slice.as_secs_f64()).clamp(0.05, 0.5);
+            let rate = (s.cost / seconds).clamp(1e7, 1e15);
+            self.rate *= (rate / self.rate).powf(weight);
+            if self.pace.rest > 0.0 {
+                self.resume_at = Some(now + took.mul_f64(self.pace.rest));
+            }
+        }
+    }
+
+    /// Waits until the oldest submission has finished, or the rest is over. Native only.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&mut self, gpu: &Gpu) {
+        if let Some(s) = self.flying.front() {
+            let _ = gpu.device.poll(wgpu::PollType::Wait {
+                submission_index: Some(s.index.clone()),
+                timeout: Some(Duration::from_millis(500)),
+            });
+        } else if let Some(t) = self.resume_at {
+            std::thread::sleep(t.saturating_duration_since(Instant::now()));
+        }
+        self.collect(gpu);
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    /// Time that the device worked, as seen from here.
+    pub const fn busy(&self) -> Duration {
+        self.busy
+    }
+}
