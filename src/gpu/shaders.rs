@@ -37,6 +37,10 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/add"),
     wgsl!("layers/column_sum"),
     wgsl!("layers/conv2d"),
+    wgsl!("loss", "channels", "state"),
+    wgsl!("diffusion/q_sample", "channels", "noise", "rng", "state"),
+    wgsl!("diffusion/step", "channels", "noise", "rng", "state"),
+    wgsl!("optimizer/adam", "state"),
 ];
 
 /// The shader of that stem.
