@@ -39,6 +39,10 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/conv2d"),
     wgsl!("layers/conv3x3"),
     wgsl!("layers/conv3x3_subgroup"),
+    wgsl!("loss", "channels", "state"),
+    wgsl!("diffusion/q_sample", "channels", "noise", "rng", "state"),
+    wgsl!("diffusion/step", "channels", "noise", "rng", "state"),
+    wgsl!("optimizer/adam", "state"),
 ];
 
 /// The shader of that stem.

@@ -11,11 +11,18 @@
 //! `vec4`; **the padding channels are always zero**, and every kernel keeps them so. A
 //! convolution's weight is `[K, K, Cin_p, Cout_p]` (tap, input channel, output channel).
 
+pub mod batch;
 pub mod graph;
 pub mod layers;
+pub mod loss;
 pub mod model;
+pub mod optimizer;
 pub mod plan;
+pub mod sample_step;
+pub mod state;
 pub mod tensor;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod unet_config;
 
 pub use graph::{Graph, ParamId, ValueId};

@@ -127,4 +127,4 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
