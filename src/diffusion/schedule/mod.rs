@@ -206,8 +206,8 @@ impl NoiseSchedule {
         )
     }
 
-    /// How far q(x_T) is from N(0, 1): KL(q(x_T | x_0) ‖ N(0, 1)) in nats a dimension for data with
-    /// E[x_0²] = `second_moment` (1 at most for images scaled to [−1, 1]). This is L_T of equation 5.
+    /// How far q(x_T) is from N(0, 1): KL(q(x_T | x_0) ‖ N(0, 1)) in nats a dimension for data of
+    /// mean square `second_moment` (1 at most for images scaled to [−1, 1]). This is L_T of equation 5.
     pub fn terminal_kl(&self, second_moment: f64) -> f64 {
         let bar = self.alpha_bar(self.timesteps() - 1);
         0.5 * (bar * (second_moment - 1.0) - (-bar).ln_1p())
