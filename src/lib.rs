@@ -9,6 +9,7 @@ mod error;
 pub mod gpu;
 pub mod image_out;
 pub mod nn;
+pub mod rng;
 pub mod session;
 
 pub use error::{Error, Result};
