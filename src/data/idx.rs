@@ -1,7 +1,7 @@
 //! IDX, the format of MNIST: a magic number, big-endian sizes, then plain bytes.
 //!
 //! Bytes 0 and 1 are zero, byte 2 is the type (8 for unsigned bytes), byte 3 the number of
-//! dimensions; then each size in 32 bits. Images are [N, H, W] or [N, H, W, C], labels [N].
+//! dimensions; then each size in 32 bits. Images are `[N, H, W]` or `[N, H, W, C]`, labels `[N]`.
 
 use super::source::{Source, Stream};
 use super::{DataError, Dataset, Images, LoadOptions, Loader, Parts, finish};
@@ -199,7 +199,7 @@ pub(super) fn read_images(stream: &mut Stream) -> Result<Images, DataError> {
     )
 }
 
-/// Reads one IDX file of labels, [N]; what follows is left in the stream.
+/// Reads one IDX file of labels, `[N]`; what follows is left in the stream.
 pub(super) fn read_labels(stream: &mut Stream) -> Result<Vec<u8>, DataError> {
     let sizes = read_sizes(stream, &[1], "labels")?;
     stream.read(sizes[0])

@@ -14,7 +14,7 @@ pub struct Images {
     pub channels: usize,
     /// All pixels, [N, H, W, C], the last index fastest; 0 is black and −1 to the model.
     pub pixels: Vec<u8>,
-    /// The class of each image, [N], where there are classes.
+    /// The class of each image, `[N]`, where there are classes.
     pub labels: Option<Vec<u8>>,
 }
 
