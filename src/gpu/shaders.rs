@@ -34,14 +34,22 @@ pub struct Shader {
 
 /// All kernels. A new one is one line here.
 pub static SHADERS: &[Shader] = &[
+    wgsl!("diffusion/q_sample", "channels", "noise", "rng", "state"),
+    wgsl!("diffusion/step", "channels", "noise", "rng", "state"),
     wgsl!("layers/add"),
+    wgsl!("layers/attention"),
     wgsl!("layers/column_sum"),
+    wgsl!("layers/concat"),
     wgsl!("layers/conv2d"),
     wgsl!("layers/conv3x3"),
     wgsl!("layers/conv3x3_subgroup"),
+    wgsl!("layers/dropout", "rng"),
+    wgsl!("layers/group_norm"),
+    wgsl!("layers/resample"),
+    wgsl!("layers/scale"),
+    wgsl!("layers/silu"),
+    wgsl!("layers/time_embedding"),
     wgsl!("loss", "channels", "state"),
-    wgsl!("diffusion/q_sample", "channels", "noise", "rng", "state"),
-    wgsl!("diffusion/step", "channels", "noise", "rng", "state"),
     wgsl!("optimizer/adam", "state"),
 ];
 

@@ -4,9 +4,6 @@
 use super::graph::{ParamInfo, ParamLayout};
 use crate::rng::{self, Draw};
 
-/// The stream of random numbers that initial weights are drawn from.
-const STREAM: u32 = 0x1A17;
-
 /// Initial values of all parameters, in the layout of files. A parameter's numbers depend on the
 /// seed and its position only.
 pub fn weights(params: &[ParamInfo], seed: u64) -> Vec<Vec<f32>> {
@@ -29,7 +26,7 @@ pub fn weights(params: &[ParamInfo], seed: u64) -> Vec<Vec<f32>> {
             let bound = 1.0 / (fan_in as f32).sqrt();
             let draw = Draw {
                 seed,
-                stream: STREAM,
+                stream: rng::stream::WEIGHTS,
                 step: 0,
                 sample: i as u32,
             };

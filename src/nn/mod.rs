@@ -13,8 +13,10 @@
 
 pub mod batch;
 pub mod graph;
+pub mod init;
 pub mod layers;
 pub mod loss;
+pub mod lr_schedule;
 pub mod model;
 pub mod optimizer;
 pub mod plan;
@@ -23,13 +25,12 @@ pub mod state;
 pub mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod unet;
 pub mod unet_config;
 
 pub use graph::{Graph, ParamId, ValueId};
 pub use plan::{Plan, PlanBuilder, TensorId};
 pub use tensor::Shape;
-
-pub mod lr_schedule;
 
 /// A network whose shapes do not fit together.
 #[derive(Debug, thiserror::Error)]

@@ -65,6 +65,17 @@ impl std::fmt::Display for Shape {
     }
 }
 
+/// Rows of `c` numbers, each padded with zeros to a multiple of 4.
+pub fn pad_rows(data: &[f32], c: usize) -> Vec<f32> {
+    let cp = c.div_ceil(4) * 4;
+    let mut out = Vec::with_capacity(data.len() / c.max(1) * cp);
+    for row in data.chunks(c.max(1)) {
+        out.extend_from_slice(row);
+        out.resize(out.len().next_multiple_of(cp), 0.0);
+    }
+    out
+}
+
 /// From `[B, C, H, W]` without padding to the plan's `[B, H, W, Cp]`.
 pub fn nchw_to_plan(shape: Shape, data: &[f32]) -> Vec<f32> {
     let (hw, cp) = (shape.h * shape.w, shape.cp());

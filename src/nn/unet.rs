@@ -6,8 +6,14 @@ use super::{
     Graph, ModelError, ParamId, Shape, ValueId,
     graph::ParamLayout,
     layers::{
-        attention::Attention, concat::Concat, conv2d::Conv2d, dropout::Dropout,
-        group_norm::GroupNorm, resample::Upsample, scale::Scale, silu::Silu,
+        attention::Attention,
+        concat::Concat,
+        conv2d::Conv2d,
+        dropout::Dropout,
+        group_norm::GroupNorm,
+        resample::UpsampleNearest,
+        scale::Scale,
+        silu::Silu,
         time_embedding::{self, TimeEmbedding},
     },
     model::{self, Model},
@@ -36,7 +42,11 @@ pub fn build(
     };
     let mut graph = Graph::new();
     let inputs = model::Inputs {
-        x: graph.input("x_t", Shape::new(batch, side, side, config.in_channels), false),
+        x: graph.input(
+            "x_t",
+            Shape::new(batch, side, side, config.in_channels),
+            false,
+        ),
         t: graph.input("t", Shape::vector(batch, 1), false),
         time_table: graph.input("time table", Shape::vector(timesteps, first), false),
         state: graph.input("state", Shape::vector(1, super::state::STATE_WORDS), false),
@@ -52,7 +62,15 @@ pub fn build(
 
     let mut x = inputs.x;
     if config.center_input_sample {
-        x = b.graph.add("center", Scale { mul: 2.0, add: -1.0 }, &[x], &[])?;
+        x = b.graph.add(
+            "center",
+            Scale {
+                mul: 2.0,
+                add: -1.0,
+            },
+            &[x],
+            &[],
+        )?;
     }
     let mut h = b.conv("conv_in", Conv2d::same3(config.in_channels, first), &[x])?;
     let mut skips = vec![h];
@@ -78,12 +96,19 @@ pub fn build(
     let scale = config.mid_block_scale_factor;
     h = b.resnet("mid_block.resnets.0", h, deepest, scale)?;
     if config.add_attention {
-        let groups = config.attn_norm_num_groups.unwrap_or(config.norm_num_groups);
+        let groups = config
+            .attn_norm_num_groups
+            .unwrap_or(config.norm_num_groups);
         h = b.attention("mid_block.attentions.0", h, groups, scale)?;
     }
     h = b.resnet("mid_block.resnets.1", h, deepest, scale)?;
 
-    for (i, (&c, kind)) in channels.iter().rev().zip(&config.up_block_types).enumerate() {
+    for (i, (&c, kind)) in channels
+        .iter()
+        .rev()
+        .zip(&config.up_block_types)
+        .enumerate()
+    {
         let block = format!("up_blocks.{i}");
         for j in 0..=config.layers_per_block {
             let Some(skip) = skips.pop() else {
@@ -92,7 +117,9 @@ pub fn build(
                 ));
             };
             b.graph.begin_segment();
-            let cat = b.graph.add(&format!("{block}.cat.{j}"), Concat, &[h, skip], &[])?;
+            let cat = b
+                .graph
+                .add(&format!("{block}.cat.{j}"), Concat, &[h, skip], &[])?;
             h = b.resnet_in_segment(&format!("{block}.resnets.{j}"), cat, c, 1.0)?;
             if *kind == BlockKind::Attention {
                 let groups = config.norm_num_groups;
@@ -102,7 +129,7 @@ pub fn build(
         if i + 1 < levels {
             b.graph.begin_segment();
             let name = format!("{block}.upsamplers.0");
-            h = b.graph.add(&name, Upsample, &[h], &[])?;
+            h = b.graph.add(&name, UpsampleNearest, &[h], &[])?;
             h = b.conv(&format!("{name}.conv"), Conv2d::same3(c, c), &[h])?;
         }
     }
@@ -114,11 +141,15 @@ pub fn build(
         graph: b.graph,
         inputs,
         output,
-        time_table: time_embedding::table(
-            timesteps,
+        time_table: crate::nn::tensor::pad_rows(
+            &time_embedding::table(
+                timesteps,
+                first,
+                config.flip_sin_to_cos,
+                config.freq_shift,
+                time_embedding::MAX_PERIOD,
+            ),
             first,
-            config.flip_sin_to_cos,
-            config.freq_shift,
         ),
     })
 }
@@ -185,7 +216,12 @@ impl Builder<'_> {
 
     fn time(&mut self, inputs: &model::Inputs, first: usize) -> Result<(), ModelError> {
         let d = 4 * first;
-        let proj = self.graph.add("time_proj", TimeEmbedding, &[inputs.t, inputs.time_table], &[])?;
+        let proj = self.graph.add(
+            "time_proj",
+            TimeEmbedding,
+            &[inputs.t, inputs.time_table],
+            &[],
+        )?;
         let name = "time_embedding.linear_1";
         let h = self.linear(name, Conv2d::pointwise(first, d), &[proj])?;
         let h = self.graph.add("time_embedding.act", Silu, &[h], &[])?;
@@ -253,7 +289,8 @@ impl Builder<'_> {
             mul: (1.0 / scale) as f32,
             add: 0.0,
         };
-        self.graph.add(&format!("{name} / {scale}"), layer, &[h], &[])
+        self.graph
+            .add(&format!("{name} / {scale}"), layer, &[h], &[])
     }
 
     /// GroupNorm, query, key and value, attention, output projection (+ residual).
@@ -272,9 +309,12 @@ impl Builder<'_> {
         let q = self.linear(&format!("{name}.to_q"), layer, &[h])?;
         let k = self.linear(&format!("{name}.to_k"), layer, &[h])?;
         let v = self.linear(&format!("{name}.to_v"), layer, &[h])?;
-        let h = self
-            .graph
-            .add(&format!("{name}.sdpa"), Attention { head_dim }, &[q, k, v], &[])?;
+        let h = self.graph.add(
+            &format!("{name}.sdpa"),
+            Attention::new(head_dim),
+            &[q, k, v],
+            &[],
+        )?;
         let h = self.linear(&format!("{name}.to_out.0"), layer.with_residual(), &[h, x])?;
         self.scaled(name, h, scale)
     }

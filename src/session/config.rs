@@ -133,7 +133,12 @@ fn differences(path: &str, a: &Value, b: &Value, out: &mut Vec<(String, String, 
                 format!("{path}.{key}")
             };
             let null = Value::Null;
-            differences(&below, a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null), out);
+            differences(
+                &below,
+                a.get(key).unwrap_or(&null),
+                b.get(key).unwrap_or(&null),
+                out,
+            );
         }
     } else if a != b {
         out.push((path.to_owned(), a.to_string(), b.to_string()));

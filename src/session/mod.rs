@@ -2,12 +2,76 @@
 
 pub mod atomic;
 pub mod checkpoint;
+pub mod config;
 pub mod diffusers;
 mod files_error;
+pub mod pacer;
+pub mod sampling;
 mod tensor_file;
+pub mod trainer;
 
 pub use files_error::FilesError;
 
 /// A training run that cannot start or go on.
 #[derive(Debug, thiserror::Error)]
-pub enum TrainError {}
+pub enum TrainError {
+    /// Images and network have different channels.
+    #[error(
+        "the images have {data} channels but the network takes {model_in} and gives {model_out}; choose another preset or model, or convert the images with --channels"
+    )]
+    Channels {
+        /// Of the images.
+        data: usize,
+        /// Of the network's input.
+        model_in: usize,
+        /// Of its output.
+        model_out: usize,
+    },
+    /// Images larger than the network's.
+    #[error(
+        "the images are {width}x{height} pixels but the network takes {model}x{model}; use --size {model} or a network of that size"
+    )]
+    ImageSize {
+        /// Width of the images.
+        width: usize,
+        /// Height of the images.
+        height: usize,
+        /// Side of the network's input.
+        model: usize,
+    },
+    /// A data set smaller than a step.
+    #[error(
+        "the data set has {images} training images, fewer than the {batch} that one step takes; use a smaller --batch"
+    )]
+    TooFewImages {
+        /// Training images.
+        images: usize,
+        /// Images a step.
+        batch: usize,
+    },
+    /// A saved state that does not fit.
+    #[error("the run's saved state cannot be used: {0}; start a new run in another folder")]
+    State(String),
+    /// A saved state of other data.
+    #[error(
+        "the data set \"{dataset}\" is not the one that the run was started with; give the original data set or start a new run in another folder"
+    )]
+    OtherData {
+        /// The data set's name.
+        dataset: String,
+    },
+    /// The loss is not a number.
+    #[error(
+        "training stopped at step {step}: the loss became {loss} (it was {last} the step before) at learning rate {lr:.1e}, most likely because the rate is too high; the weights before that step are kept, so go on from the last checkpoint with a lower --lr"
+    )]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// Its loss.
+        loss: f32,
+        /// The loss of the step before.
+        last: f32,
+        /// The learning rate.
+        lr: f64,
+    },
+}

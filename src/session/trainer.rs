@@ -19,19 +19,23 @@ use super::{
 use crate::{
     Error, Result,
     data::{Dataset, Images, Shuffle},
-    diffusion::{NoiseSchedule, loss_weight::LossType},
+    diffusion::{
+        NoiseSchedule,
+        loss_weight::{self, LossType},
+    },
     gpu::{Gpu, View, memory::Pool, readback::ReadbackRing},
     nn::{
-        Plan, PlanBuilder, Shape, batch, loss,
+        Plan, PlanBuilder, Shape, batch,
         graph::ParamInfo,
-        init,
+        init, loss,
         lr_schedule::ema_decay,
         model::{Model, ParamSet},
         optimizer,
         plan::{Cursor, Variants},
-        state::{STATE_WORDS, STATS_WORDS, StepState, StepStats},
+        state::{RandomStep, STATE_WORDS, STATS_WORDS, StepState, StepStats},
         unet,
     },
+    rng::stream,
 };
 
 /// What a finished step tells.
@@ -77,6 +81,8 @@ struct Fixed {
     pixels: View,
     report: View,
     time_table: View,
+    q_table: View,
+    bound_table: View,
 }
 
 /// Words of the parts of a report, each padded to 64 so that it can be bound by itself.
@@ -208,11 +214,16 @@ impl Trainer {
         progress: Progress<'_>,
     ) -> Result<Self> {
         let started = Instant::now();
-        config.unet.validate().map_err(crate::nn::ModelError::from)?;
+        config
+            .unet
+            .validate()
+            .map_err(crate::nn::ModelError::from)?;
         let schedule = config.scheduler.noise_schedule()?;
         let size = config.unet.sample_size;
         let train = &dataset.train;
-        if train.channels != config.unet.in_channels || config.unet.in_channels != config.unet.out_channels {
+        if train.channels != config.unet.in_channels
+            || config.unet.in_channels != config.unet.out_channels
+        {
             return Err(TrainError::Channels {
                 data: train.channels,
                 model_in: config.unet.in_channels,
@@ -240,9 +251,11 @@ impl Trainer {
         let sets = TrainSets::zeros(gpu, &params)?;
         let variants = Variants::choose(gpu);
         let layout = ReportLayout::new(config.batch);
-        let fixed = Fixed::new(gpu, &config, train, &model, layout)?;
-        let micro = build_micro(&config, &schedule, train, &model, &sets, &fixed, layout, variants)?
-            .prepare_with(gpu, |done, of| progress(done, of))?;
+        let fixed = Fixed::new(gpu, &config, train, &model, layout, &schedule)?;
+        let micro = build_micro(
+            &config, &schedule, train, &model, &sets, &fixed, layout, variants,
+        )?
+        .prepare_with(gpu, |done, of| progress(done, of))?;
         let mut builder = PlanBuilder::with_variants(variants);
         let chunks = sets.bind_chunks(&mut builder);
         let stats = builder.external("stats", &fixed.report.part(0, STATS_WORDS as u64));
@@ -282,7 +295,8 @@ impl Trainer {
     }
 
     fn start(&mut self, start: &Start<'_>) -> Result<()> {
-        let write = |set: &ParamSet, values: &[Vec<f32>]| set.write(&self.gpu, &self.params, values);
+        let write =
+            |set: &ParamSet, values: &[Vec<f32>]| set.write(&self.gpu, &self.params, values);
         match start {
             Start::Random => {
                 let values = init::weights(&self.params, self.config.seed);
@@ -446,7 +460,9 @@ impl Trainer {
         let (done, cost) = plan.encode(&mut encoder, &mut self.cursor, budget);
         let mut slot = None;
         if done && self.phase == Phase::Update {
-            slot = self.ring.copy(&mut encoder, &self.fixed.report, self.step + 1);
+            slot = self
+                .ring
+                .copy(&mut encoder, &self.fixed.report, self.step + 1);
         }
         self.pacer.submit(&self.gpu, encoder.finish(), cost);
         if let Some(slot) = slot {
@@ -580,7 +596,10 @@ impl Fixed {
         images: &Images,
         model: &Model,
         layout: ReportLayout,
+        schedule: &NoiseSchedule,
     ) -> Result<Self> {
+        let q_table = batch::q_sample_table(schedule);
+        let bound = bound_table(config, schedule, model.graph.shape(model.output));
         let bytes = config.batch * images.height * images.width * images.channels;
         let (pool, views) = Pool::allocate(
             gpu,
@@ -590,17 +609,23 @@ impl Fixed {
                 ("pixels", bytes.next_multiple_of(16) as u64),
                 ("report", 4 * layout.words() as u64),
                 ("time table", 4 * model.time_table.len() as u64),
+                ("sqrt(alpha_bar)", 4 * q_table.len() as u64),
+                ("bound", 4 * bound.len() as u64),
             ],
         )?;
-        let [state, pixels, report, time_table] = <[View; 4]>::try_from(views)
+        let [state, pixels, report, time_table, q_view, bound_view] = <[View; 6]>::try_from(views)
             .map_err(|_| Error::Train(TrainError::State("memory was laid out wrongly".into())))?;
         time_table.write(gpu, 0, &model.time_table);
+        q_view.write(gpu, 0, &q_table);
+        bound_view.write(gpu, 0, &bound);
         Ok(Self {
             _pool: pool,
             state,
             pixels,
             report,
             time_table,
+            q_table: q_view,
+            bound_table: bound_view,
         })
     }
 
@@ -610,11 +635,34 @@ impl Fixed {
             bytes.extend_from_slice(images.image(i));
         }
         bytes.resize(bytes.len().next_multiple_of(4), 0);
-        gpu.queue.write_buffer(&self.pixels.buffer, self.pixels.offset, &bytes);
+        gpu.queue
+            .write_buffer(&self.pixels.buffer, self.pixels.offset, &bytes);
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call; the parts are the run's own fields")]
+/// The bound's terms over t: the constant in nats a dimension, and the factor of the mean squared
+/// error, nats a dimension likewise.
+fn bound_table(config: &TrainConfig, schedule: &NoiseSchedule, shape: Shape) -> Vec<f32> {
+    let _ = shape;
+    let (variance, objective) = (
+        config.scheduler.variance_type,
+        config.scheduler.prediction_type,
+    );
+    let over_t = 0..schedule.timesteps();
+    let constants: Vec<f32> = over_t
+        .clone()
+        .map(|t| loss_weight::vlb_constant(schedule, variance, t) as f32)
+        .collect();
+    let factors: Vec<f32> = over_t
+        .map(|t| loss_weight::vlb_mse_weight(schedule, variance, objective, t) as f32)
+        .collect();
+    loss::bound_table(&constants, &factors)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call; the parts are the run's own fields"
+)]
 fn build_micro(
     config: &TrainConfig,
     schedule: &NoiseSchedule,
@@ -636,9 +684,93 @@ fn build_micro(
     let mse = plan.external("losses", &part(layout.mse()));
     let vlb = plan.external("bounds", &part(layout.vlb()));
     let t = plan.external("t", &part(layout.t()));
-    let weights = sets.weights.bind(&mut plan, &model.graph.params());
-    let grads = sets.grads.bind(&mut plan, &model.graph.params());
+    let weights = sets.weights.bind(&mut plan, model.graph.params());
+    let grads = sets.grads.bind(&mut plan, model.graph.params());
 
     plan.set_label("batch");
-    todo!()
+    let words = shape.words();
+    let [x0, x_t, target] = ["x_0", "x_t", "target"].map(|l| plan.tensor(l, words));
+    let image = Shape::new(config.batch, images.height, images.width, images.channels);
+    let placement = batch::Placement::centred(image, shape)?;
+    let flip = (config.flip > 0.0).then_some((stream::AUGMENT, RandomStep::MicroStep));
+    batch::load(&mut plan, &placement, pixels, x0, flip, state);
+    let timesteps = schedule.timesteps();
+    batch::timesteps(
+        &mut plan,
+        (config.batch, timesteps),
+        batch::TimestepDraw::Uniform,
+        (stream::TIMESTEP, RandomStep::MicroStep),
+        t,
+        state,
+    );
+    let q_table = plan.external("sqrt(alpha_bar)", &fixed.q_table);
+    let objective = config.scheduler.prediction_type;
+    let q = batch::QSample {
+        shape,
+        timesteps,
+        objective,
+        x0,
+        t,
+        table: q_table,
+        x_t,
+        target,
+    };
+    batch::draw(
+        &mut plan,
+        &q,
+        (stream::TRAIN_NOISE, RandomStep::MicroStep),
+        state,
+    );
+
+    let bound = model.lower(&mut plan, x_t, t, table, state, &weights);
+    plan.set_label("loss");
+    let grad = plan.tensor("gradient of the output", words);
+    let (simple_weight, bound_weight) = match config.loss {
+        LossType::Simple => (1.0, 0.0),
+        LossType::Vlb => (0.0, timesteps as f32),
+        LossType::Hybrid { vlb_weight } => (1.0, vlb_weight as f32 * timesteps as f32),
+    };
+    let x0_map = objective.x0_map(schedule.alpha_bar(0));
+    let variance = config.scheduler.variance_type;
+    let needs_bound = !matches!(config.loss, LossType::Simple);
+    let bound_inputs = needs_bound.then(|| loss::Bound {
+        x0,
+        x_t,
+        t,
+        table: plan.external("bound", &fixed.bound_table),
+        timesteps,
+        mean_from_x: x0_map.from_x as f32,
+        mean_from_out: x0_map.from_out as f32,
+        log_sigma: (0.5 * loss_weight::model_log_variance(schedule, variance, 0)) as f32,
+    });
+    loss::emit(
+        &mut plan,
+        &loss::Loss {
+            shape,
+            out: bound.output,
+            target,
+            weights: None,
+            simple_weight,
+            bound_weight,
+            bound: bound_inputs,
+        },
+        &loss::LossOutputs {
+            grad: Some(grad),
+            mse,
+            vlb,
+            stats,
+        },
+        state,
+    );
+    let mut lowered = bound.lowered;
+    graph.lower_backward(
+        &mut plan,
+        &mut lowered,
+        &weights,
+        &grads,
+        model.output,
+        grad,
+        config.checkpoint_activations,
+    );
+    Ok(plan)
 }

@@ -1,0 +1,333 @@
+//! Sampling: the reverse process as a prepared plan, one network evaluation and one sampler step
+//! a run. Nothing comes back until the last step, or until a frame of a film is asked for.
+
+use std::sync::Arc;
+
+use super::pacer::{Pace, Pacer};
+use crate::{
+    Result,
+    diffusion::{SampleStep, SchedulerConfig, sampler},
+    gpu::{Gpu, View, memory::Pool},
+    nn::{
+        Plan, PlanBuilder, Shape, batch,
+        model::ParamSet,
+        plan::{Cursor, Variants},
+        sample_step::{self, SampleStepIo, StepNoise},
+        state::{RandomStep, STATE_WORDS, StepState},
+        tensor, unet,
+        unet_config::UNetConfig,
+    },
+    rng::stream,
+};
+
+/// What to sample.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleRequest {
+    /// Images.
+    pub count: usize,
+    /// Name of the sampler, of [`sampler::SAMPLERS`].
+    pub sampler: String,
+    /// Network evaluations an image.
+    pub steps: usize,
+    /// DDIM's η.
+    pub eta: f64,
+    /// Seed: image n is the same whatever the count and the batch.
+    pub seed: u64,
+    /// Images at once.
+    pub batch: usize,
+}
+
+/// A state of the reverse process, as a film shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Steps taken so far: 0 is x_T.
+    pub steps_taken: usize,
+    /// The timestep of the last evaluation; `None` for x_T.
+    pub timestep: Option<usize>,
+    /// x_t, `[N, C, H, W]`.
+    pub x: Vec<f32>,
+    /// The prediction of x_0, `[N, C, H, W]`; zeros in the first frame.
+    pub x0_hat: Vec<f32>,
+}
+
+/// The reverse process of a number of images, batch after batch.
+#[derive(Debug)]
+pub struct SampleRun {
+    gpu: Arc<Gpu>,
+    request: SampleRequest,
+    steps: Vec<SampleStep>,
+    shape: Shape,
+    _pool: Pool,
+    state: View,
+    x: View,
+    x0_hat: View,
+    start: Plan,
+    plan: Plan,
+    cursor: Cursor,
+    phase: Option<usize>,
+    begun: bool,
+    first: usize,
+    pacer: Pacer,
+    images: Vec<f32>,
+    frames_at: Vec<usize>,
+    frames: Vec<Frame>,
+}
+
+impl SampleRun {
+    /// Prepares the plan. `weights` must outlive the run; they are not copied.
+    ///
+    /// # Errors
+    /// An unknown sampler, more steps than T, or a device too small.
+    pub fn new(
+        gpu: &Arc<Gpu>,
+        config: &UNetConfig,
+        scheduler: &SchedulerConfig,
+        weights: &ParamSet,
+        request: SampleRequest,
+    ) -> Result<Self> {
+        let schedule = scheduler.noise_schedule()?;
+        let options = sampler::SamplerOptions { eta: request.eta };
+        let steps = sampler::by_name(&request.sampler, options)?.steps(
+            scheduler,
+            &schedule,
+            request.steps,
+        )?;
+        let batch_size = request.batch.min(request.count).max(1);
+        let model = unet::build(config, batch_size, schedule.timesteps(), false)?;
+        let shape = model.graph.shape(model.inputs.x);
+        let coefficients: Vec<_> = steps.iter().map(|s| s.coefficients).collect();
+        let table = sample_step::table_words(&coefficients);
+        let words = 4 * shape.words() as u64;
+        let (pool, views) = Pool::allocate(
+            gpu,
+            "sampling",
+            &[
+                ("state", 4 * STATE_WORDS as u64),
+                ("x", words),
+                ("x0_hat", words),
+                ("steps", 4 * table.len() as u64),
+                ("time table", 4 * model.time_table.len() as u64),
+            ],
+        )?;
+        views[3].write(gpu, 0, &table);
+        views[4].write(gpu, 0, &model.time_table);
+
+        let variants = Variants::choose(gpu);
+        let mut start = PlanBuilder::with_variants(variants);
+        let state = start.external("state", &views[0]);
+        let x = start.external("x", &views[1]);
+        let random = (stream::SAMPLE_START, RandomStep::Fixed(0));
+        batch::normal(&mut start, shape, random, x, state);
+        let start = start.prepare(gpu)?;
+
+        let mut plan = PlanBuilder::with_variants(variants);
+        let state = plan.external("state", &views[0]);
+        let x = plan.external("x", &views[1]);
+        let x0_hat = plan.external("x0_hat", &views[2]);
+        let table = plan.external("steps", &views[3]);
+        let time_table = plan.external("time table", &views[4]);
+        let bound_weights = weights.bind(&mut plan, model.graph.params());
+        let t = plan.tensor("t", batch_size);
+        plan.set_label("timestep");
+        sample_step::set_t(&mut plan, (batch_size, steps.len()), table, t, state);
+        let bound = model.lower(&mut plan, x, t, time_table, state, &bound_weights);
+        plan.set_label("sampler step");
+        sample_step::emit(
+            &mut plan,
+            &SampleStepIo {
+                shape,
+                table,
+                steps: steps.len(),
+                out: bound.output,
+                x_t: x,
+                noise: StepNoise::Drawn(stream::SAMPLE_NOISE, RandomStep::InferenceStep),
+                x_prev: x,
+                x0_hat: Some(x0_hat),
+                eps_hat: None,
+            },
+            state,
+        );
+        let plan = plan.prepare(gpu)?;
+        let mut views = views.into_iter();
+        let mut next = || {
+            views.next().unwrap_or_else(|| View {
+                buffer: plan.arena()[0].buffer.clone(),
+                offset: 0,
+                bytes: 0,
+            })
+        };
+        let (state, x, x0_hat) = (next(), next(), next());
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            request,
+            steps,
+            shape,
+            _pool: pool,
+            state,
+            x,
+            x0_hat,
+            start,
+            plan,
+            cursor: Cursor::default(),
+            phase: None,
+            begun: false,
+            first: 0,
+            pacer: Pacer::new(Pace::FULL),
+            images: Vec::new(),
+            frames_at: Vec::new(),
+            frames: Vec::new(),
+        })
+    }
+
+    /// Keeps `count` frames of the first batch, spread evenly from x_T to x_0.
+    #[must_use]
+    pub fn with_frames(mut self, count: usize) -> Self {
+        let last = self.steps.len();
+        self.frames_at = (0..count)
+            .map(|i| i * last / count.saturating_sub(1).max(1))
+            .collect();
+        self.frames_at.dedup();
+        self
+    }
+
+    /// Sets how hard the device is worked.
+    pub const fn set_pace(&mut self, pace: Pace) {
+        self.pacer.set_pace(pace);
+    }
+
+    /// Network evaluations done, and in all.
+    pub fn progress(&self) -> (usize, usize) {
+        let batches = self.request.count.div_ceil(self.shape.b);
+        let done = self.first / self.shape.b * self.steps.len();
+        (done + self.phase.unwrap_or(0), batches * self.steps.len())
+    }
+
+    /// Shape of the images, `[N, C, H, W]`.
+    pub const fn image_shape(&self) -> [usize; 4] {
+        [self.request.count, self.shape.c, self.shape.h, self.shape.w]
+    }
+
+    /// Images a batch.
+    pub const fn batch(&self) -> usize {
+        self.shape.b
+    }
+
+    /// The plan of one step, for profiles.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Goes on for as long as there is room for submissions; true once all images are there.
+    /// Reads each finished batch (and each frame) back, waiting for it. Native only.
+    ///
+    /// # Errors
+    /// A lost device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn pump(&mut self) -> Result<bool> {
+        self.gpu.check()?;
+        while self.first < self.request.count {
+            let Some(budget) = self.pacer.budget(&self.gpu) else {
+                return Ok(false);
+            };
+            if self.phase.is_none() {
+                self.write_state(0);
+                let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+                self.start
+                    .encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);
+                self.pacer
+                    .submit(&self.gpu, encoder.finish(), self.start.cost());
+                self.phase = Some(0);
+                self.keep_frame(0)?;
+                continue;
+            }
+            let step = self.phase.unwrap_or(0);
+            if !self.begun {
+                self.write_state(step);
+                self.begun = true;
+            }
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            let (done, cost) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
+            self.pacer.submit(&self.gpu, encoder.finish(), cost);
+            if done {
+                self.begun = false;
+                self.phase = Some(step + 1);
+                self.keep_frame(step + 1)?;
+                if step + 1 == self.steps.len() {
+                    self.finish_batch()?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits for room. Native only.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&mut self) {
+        self.pacer.wait(&self.gpu);
+    }
+
+    /// Runs to the end, waiting; `tick` hears (done, of) and stops the run by returning false.
+    /// Native only.
+    ///
+    /// # Errors
+    /// A lost device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&mut self, mut tick: impl FnMut(usize, usize) -> bool) -> Result<bool> {
+        loop {
+            let done = self.pump()?;
+            let (at, of) = self.progress();
+            if !tick(at, of) {
+                return Ok(false);
+            }
+            if done {
+                return Ok(true);
+            }
+            self.wait();
+        }
+    }
+
+    fn write_state(&self, step: usize) {
+        let mut state = StepState::default().with_seed(self.request.seed);
+        state.batch_offset = self.first as u32;
+        state.inference_step = step as u32;
+        self.state.write(&self.gpu, 0, state.words());
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn keep_frame(&mut self, steps_taken: usize) -> Result<()> {
+        if self.first > 0 || !self.frames_at.contains(&steps_taken) {
+            return Ok(());
+        }
+        let views = [self.x.clone(), self.x0_hat.clone()];
+        let data = crate::gpu::readback::read_f32(&self.gpu, &views)?;
+        self.frames.push(Frame {
+            steps_taken,
+            timestep: steps_taken.checked_sub(1).map(|i| self.steps[i].timestep),
+            x: tensor::plan_to_nchw(self.shape, &data[0]),
+            x0_hat: tensor::plan_to_nchw(self.shape, &data[1]),
+        });
+        Ok(())
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn finish_batch(&mut self) -> Result<()> {
+        let data = crate::gpu::readback::read_f32(&self.gpu, std::slice::from_ref(&self.x))?;
+        let images = tensor::plan_to_nchw(self.shape, &data[0]);
+        let size = self.shape.c * self.shape.h * self.shape.w;
+        let wanted = (self.request.count - self.first).min(self.shape.b);
+        self.images.extend_from_slice(&images[..wanted * size]);
+        self.first += self.shape.b;
+        self.phase = None;
+        Ok(())
+    }
+
+    /// The finished images, `[N, C, H, W]` in about [−1, 1].
+    pub fn images(&self) -> &[f32] {
+        &self.images
+    }
+
+    /// The frames of the first batch.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+}
