@@ -100,8 +100,8 @@ impl AdamConfig {
         state.weight_decay = self.weight_decay as f32;
         state.bias_correction1 = correction(self.beta1);
         state.bias_correction2 = correction(self.beta2);
-        state.flags = (state.flags & !ADAM_DECOUPLED)
-            | if self.decoupled { ADAM_DECOUPLED } else { 0 };
+        state.flags =
+            (state.flags & !ADAM_DECOUPLED) | if self.decoupled { ADAM_DECOUPLED } else { 0 };
     }
 }
 
@@ -113,7 +113,11 @@ pub fn grad_norm(plan: &mut PlanBuilder, chunks: &[Chunk], stats: TensorId, stat
         .iter()
         .map(|c| plan.words(c.grads) as usize / 4)
         .collect();
-    let run = vec4s.iter().sum::<usize>().div_ceil(PARTIALS).clamp(4, MAX_RUN);
+    let run = vec4s
+        .iter()
+        .sum::<usize>()
+        .div_ceil(PARTIALS)
+        .clamp(4, MAX_RUN);
     let tiles: Vec<usize> = vec4s.iter().map(|n| n.div_ceil(GROUP * run)).collect();
     let partials = GROUP * tiles.iter().sum::<usize>();
     let partial = plan.tensor("sums of squares", partials.max(4));

@@ -207,8 +207,7 @@ mod tests {
                 let c = &steps[inference_step as usize];
                 assert_eq!(c.sigma > 0.0, inference_step < 9);
                 let words = [&x, &out, &z].map(|t| bits(t));
-                let inputs: [&[u32]; 5] =
-                    [state.words(), &table, &words[0], &words[1], &words[2]];
+                let inputs: [&[u32]; 5] = [state.words(), &table, &words[0], &words[1], &words[2]];
                 let result = run(&inputs, |plan, t| {
                     let mut tensor = |name: &str| plan.tensor(name, shape.words());
                     let given = SampleStepIo {
