@@ -27,6 +27,8 @@ pub use graph::{Graph, ParamId, ValueId};
 pub use plan::{Plan, PlanBuilder, TensorId};
 pub use tensor::Shape;
 
+pub mod lr_schedule;
+
 /// A network whose shapes do not fit together.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
