@@ -15,6 +15,7 @@ pub mod batch;
 pub mod graph;
 pub mod layers;
 pub mod loss;
+pub mod lr_schedule;
 pub mod optimizer;
 pub mod plan;
 pub mod sample_step;
@@ -26,8 +27,6 @@ pub(crate) mod testing;
 pub use graph::{Graph, ParamId, ValueId};
 pub use plan::{Plan, PlanBuilder, TensorId};
 pub use tensor::Shape;
-
-pub mod lr_schedule;
 
 /// A network whose shapes do not fit together.
 #[derive(Debug, thiserror::Error)]
