@@ -222,18 +222,7 @@ fn run(
         plan.keep(*g);
     }
     let plan = plan.prepare(&gpu).expect(case.name);
-    for chunk in plan.arena() {
-        chunk.write(&gpu, 0, &vec![GUARD; (chunk.bytes / 4) as usize]);
-    }
-    let mut cursor = crate::nn::plan::Cursor::default();
-    loop {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let (done, _) = plan.encode(&mut encoder, &mut cursor, budget);
-        gpu.submit(encoder.finish(), || {});
-        if done {
-            break;
-        }
-    }
+    crate::nn::testing::execute(&gpu, &plan, GUARD.to_bits(), budget);
     let mut wanted: Vec<View> = vec![plan.view(y).clone()];
     wanted.extend(input_grads.iter().flatten().map(|&g| plan.view(g).clone()));
     wanted.extend(grad_views.iter().cloned());
