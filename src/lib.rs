@@ -8,6 +8,7 @@ pub mod diffusion;
 mod error;
 pub mod gpu;
 pub mod nn;
+pub mod rng;
 pub mod session;
 
 pub use error::{Error, Result};
