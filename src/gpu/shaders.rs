@@ -36,7 +36,14 @@ pub struct Shader {
 pub static SHADERS: &[Shader] = &[
     wgsl!("layers/add"),
     wgsl!("layers/column_sum"),
+    wgsl!("layers/concat"),
     wgsl!("layers/conv2d"),
+    wgsl!("layers/dropout", "rng"),
+    wgsl!("layers/group_norm"),
+    wgsl!("layers/resample"),
+    wgsl!("layers/scale"),
+    wgsl!("layers/silu"),
+    wgsl!("layers/time_embedding"),
 ];
 
 /// The shader of that stem.

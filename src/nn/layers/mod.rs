@@ -3,7 +3,14 @@
 
 pub mod add;
 pub mod column_sum;
+pub mod concat;
 pub mod conv2d;
+pub mod dropout;
+pub mod group_norm;
+pub mod resample;
+pub mod scale;
+pub mod silu;
+pub mod time_embedding;
 
 use super::{ModelError, PlanBuilder, Shape, TensorId, tensor::RefTensor};
 
@@ -120,10 +127,20 @@ pub(crate) struct Case {
 /// Every layer's cases.
 #[cfg(test)]
 pub(crate) fn cases() -> Vec<Case> {
-    [add::cases(), conv2d::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        add::cases(),
+        concat::cases(),
+        conv2d::cases(),
+        dropout::cases(),
+        group_norm::cases(),
+        resample::cases(),
+        scale::cases(),
+        silu::cases(),
+        time_embedding::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,337 @@
+// GroupNorm, optionally with SiLU after it, channels last. A group may straddle vec4s, so the
+// statistics are first made for each channel over a split of the pixels, then merged.
+struct Params {
+    batch: u32,       // B
+    pixels: u32,      // P = H * W
+    c4: u32,          // C / 4, rounded up
+    groups: u32,      // G
+    group_c: u32,     // channels a group
+    splits: u32,      // S: split s takes the pixels s, s + S, s + 2 S, ...
+    lanes: u32,       // Q: in the element-wise kernels a thread takes the pixels q, q + Q, ...
+    silu: u32,        // 1: y = SiLU(z)
+    accumulate: u32,  // 1: add to dx
+    eps: f32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;        // [B, P, C]
+@group(0) @binding(2) var<storage, read_write> gamma: array<vec4f>;    // [C]
+@group(0) @binding(3) var<storage, read_write> beta: array<vec4f>;     // [C]
+@group(0) @binding(4) var<storage, read_write> stats: array<vec2f>;    // [B, G] of (mean, 1 / standard deviation)
+@group(0) @binding(5) var<storage, read_write> parts: array<vec4f>;    // [B, S, C / 4, 2]
+@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;        // [B, P, C] or its gradient
+@group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;       // [B, P, C]
+@group(0) @binding(8) var<storage, read_write> sums: array<vec4f>;     // [B, C / 4, 2] of (sum dz, sum dz * xhat)
+@group(0) @binding(9) var<storage, read_write> means: array<vec2f>;    // [B, G] of (mean gamma * dz, mean gamma * dz * xhat)
+@group(0) @binding(10) var<storage, read_write> dgamma: array<vec4f>;  // [C]
+@group(0) @binding(11) var<storage, read_write> dbeta: array<vec4f>;   // [C]
+
+// Pixels of split s.
+fn split_pixels(s: u32) -> u32 {
+    return (params.pixels - s + params.splits - 1u) / params.splits;
+}
+
+// The groups of four channels; padding channels, whose gamma and beta are zero, take the last.
+fn groups_of(column: u32) -> vec4u {
+    let channel = vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u);
+    return min(channel / vec4u(params.group_c), vec4u(params.groups - 1u));
+}
+
+// Which of four channels lie in the group.
+fn in_group(column: u32, group: u32) -> vec4<bool> {
+    let channel = vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u);
+    let first = group * params.group_c;
+    return (channel >= vec4u(first)) & (channel < vec4u(first + params.group_c));
+}
+
+fn total(v: vec4f) -> f32 {
+    return (v.x + v.y) + (v.z + v.w);
+}
+
+// 1 / (1 + exp(-z)), with no exponential beyond the range of f32.
+fn sigmoid(z: vec4f) -> vec4f {
+    return 1.0 / (1.0 + exp(-max(z, vec4f(-80.0))));
+}
+
+// parts = mean and sum of squared deviations of each channel over the split's pixels, merged
+// four pixels at a time (Chan, Golub, LeVeque 1983).
+@compute @workgroup_size(64)
+fn moments(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = tile_index(workgroup, workgroups) * 64u + lane;
+    if i >= params.batch * params.splits * params.c4 {
+        return;
+    }
+    let row = i / params.c4;
+    let column = i - row * params.c4;
+    let image = row / params.splits;
+    let split = row - image * params.splits;
+    let count = split_pixels(split);
+    let stride = params.splits * params.c4;
+    var at = (image * params.pixels + split) * params.c4 + column;
+    var mean = vec4f();
+    var squares = vec4f();
+    var n = 0u;
+    for (; n + 4u <= count; n += 4u) {
+        let v0 = x[at];
+        let v1 = x[at + stride];
+        let v2 = x[at + 2u * stride];
+        let v3 = x[at + 3u * stride];
+        at += 4u * stride;
+        let m = ((v0 + v1) + (v2 + v3)) * 0.25;
+        let d0 = v0 - m;
+        let d1 = v1 - m;
+        let d2 = v2 - m;
+        let d3 = v3 - m;
+        let delta = m - mean;
+        let share = 4.0 / f32(n + 4u);
+        mean += delta * share;
+        squares += ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + delta * delta * (f32(n) * share);
+    }
+    for (; n < count; n++) {
+        let v = x[at];
+        at += stride;
+        let delta = v - mean;
+        mean += delta / f32(n + 1u);
+        squares += delta * (v - mean);
+    }
+    parts[2u * i] = mean;
+    parts[2u * i + 1u] = squares;
+}
+
+// stats from parts: the mean first, then the deviations from it.
+@compute @workgroup_size(64)
+fn statistics(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = tile_index(workgroup, workgroups) * 64u + lane;
+    if i >= params.batch * params.groups {
+        return;
+    }
+    let image = i / params.groups;
+    let group = i - image * params.groups;
+    let first = group * params.group_c / 4u;
+    let end = ((group + 1u) * params.group_c + 3u) / 4u;
+    let number = f32(params.pixels * params.group_c);
+    // The first `longer` splits have one pixel more than the others.
+    let shorter = params.pixels / params.splits;
+    let longer = params.pixels - shorter * params.splits;
+    let stride = 2u * params.c4;
+    let base = image * params.splits * stride;
+    var sum = vec4f();
+    for (var column = first; column < end; column++) {
+        var s = vec4f();
+        var at = base + 2u * column;
+        for (var split = 0u; split < params.splits; split++) {
+            s += parts[at] * f32(shorter + u32(split < longer));
+            at += stride;
+        }
+        sum += select(vec4f(), s, in_group(column, group));
+    }
+    let mean = total(sum) / number;
+    sum = vec4f();
+    for (var column = first; column < end; column++) {
+        var s = vec4f();
+        var at = base + 2u * column;
+        for (var split = 0u; split < params.splits; split++) {
+            let d = parts[at] - mean;
+            s += parts[at + 1u] + d * d * f32(shorter + u32(split < longer));
+            at += stride;
+        }
+        sum += select(vec4f(), s, in_group(column, group));
+    }
+    stats[i] = vec2f(mean, 1.0 / sqrt(total(sum) / number + params.eps));
+}
+
+// y = z or SiLU(z), z = (x - mean) / deviation * gamma + beta.
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = tile_index(workgroup, workgroups) * 64u + lane;
+    if i >= params.batch * params.lanes * params.c4 {
+        return;
+    }
+    let row = i / params.c4;
+    let column = i - row * params.c4;
+    let image = row / params.lanes;
+    let group = vec4u(image * params.groups) + groups_of(column);
+    let s0 = stats[group.x];
+    let s1 = stats[group.y];
+    let s2 = stats[group.z];
+    let s3 = stats[group.w];
+    let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
+    let scale = vec4f(s0.y, s1.y, s2.y, s3.y) * gamma[column];
+    let shift = beta[column];
+    let base = image * params.pixels * params.c4 + column;
+    for (var p = row - image * params.lanes; p < params.pixels; p += params.lanes) {
+        let at = base + p * params.c4;
+        var z = (x[at] - mean) * scale + shift;
+        if params.silu != 0u {
+            z *= sigmoid(z);
+        }
+        y[at] = z;
+    }
+}
+
+// dz = dy * SiLU'(z).
+fn before_silu(dy: vec4f, z: vec4f) -> vec4f {
+    if params.silu == 0u {
+        return dy;
+    }
+    let s = sigmoid(z);
+    return dy * s * (1.0 + z * (1.0 - s));
+}
+
+// parts = sums of dz and dz * xhat of each channel over the split's pixels.
+@compute @workgroup_size(64)
+fn backward_sums(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = tile_index(workgroup, workgroups) * 64u + lane;
+    if i >= params.batch * params.splits * params.c4 {
+        return;
+    }
+    let row = i / params.c4;
+    let column = i - row * params.c4;
+    let image = row / params.splits;
+    let group = vec4u(image * params.groups) + groups_of(column);
+    let s0 = stats[group.x];
+    let s1 = stats[group.y];
+    let s2 = stats[group.z];
+    let s3 = stats[group.w];
+    let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
+    let rstd = vec4f(s0.y, s1.y, s2.y, s3.y);
+    let scale = gamma[column];
+    let shift = beta[column];
+    let base = image * params.pixels * params.c4 + column;
+    var sum = vec4f();
+    var product = vec4f();
+    for (var p = row - image * params.splits; p < params.pixels; p += params.splits) {
+        let at = base + p * params.c4;
+        let xhat = (x[at] - mean) * rstd;
+        let dz = before_silu(y[at], xhat * scale + shift);
+        sum += dz;
+        product += dz * xhat;
+    }
+    parts[2u * i] = sum;
+    parts[2u * i + 1u] = product;
+}
+
+// means and sums from parts. The group that holds a vec4's first channel writes its sums.
+@compute @workgroup_size(64)
+fn backward_means(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = tile_index(workgroup, workgroups) * 64u + lane;
+    if i >= params.batch * params.groups {
+        return;
+    }
+    let image = i / params.groups;
+    let group = i - image * params.groups;
+    let first = group * params.group_c / 4u;
+    let end = ((group + 1u) * params.group_c + 3u) / 4u;
+    let stride = 2u * params.c4;
+    let base = image * params.splits * stride;
+    var m1 = vec4f();
+    var m2 = vec4f();
+    for (var column = first; column < end; column++) {
+        var sum = vec4f();
+        var product = vec4f();
+        var at = base + 2u * column;
+        for (var split = 0u; split < params.splits; split++) {
+            sum += parts[at];
+            product += parts[at + 1u];
+            at += stride;
+        }
+        let inside = in_group(column, group);
+        if inside.x {
+            let to = 2u * (image * params.c4 + column);
+            sums[to] = sum;
+            sums[to + 1u] = product;
+        }
+        let scale = select(vec4f(), gamma[column], inside);
+        m1 += scale * sum;
+        m2 += scale * product;
+    }
+    means[i] = vec2f(total(m1), total(m2)) / f32(params.pixels * params.group_c);
+}
+
+// dx (+)= (gamma * dz - m1 - xhat * m2) / deviation.
+@compute @workgroup_size(64)
+fn backward_input(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = tile_index(workgroup, workgroups) * 64u + lane;
+    if i >= params.batch * params.lanes * params.c4 {
+        return;
+    }
+    let row = i / params.c4;
+    let column = i - row * params.c4;
+    let image = row / params.lanes;
+    let group = vec4u(image * params.groups) + groups_of(column);
+    let s0 = stats[group.x];
+    let s1 = stats[group.y];
+    let s2 = stats[group.z];
+    let s3 = stats[group.w];
+    let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
+    let rstd = vec4f(s0.y, s1.y, s2.y, s3.y);
+    let t0 = means[group.x];
+    let t1 = means[group.y];
+    let t2 = means[group.z];
+    let t3 = means[group.w];
+    let channel = vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u);
+    let real = channel < vec4u(params.groups * params.group_c);
+    let m1 = select(vec4f(), vec4f(t0.x, t1.x, t2.x, t3.x), real);
+    let m2 = select(vec4f(), vec4f(t0.y, t1.y, t2.y, t3.y), real);
+    let scale = gamma[column];
+    let shift = beta[column];
+    let base = image * params.pixels * params.c4 + column;
+    for (var p = row - image * params.lanes; p < params.pixels; p += params.lanes) {
+        let at = base + p * params.c4;
+        let xhat = (x[at] - mean) * rstd;
+        let dz = before_silu(y[at], xhat * scale + shift);
+        var v = rstd * (scale * dz - m1 - xhat * m2);
+        if params.accumulate != 0u {
+            v += dx[at];
+        }
+        dx[at] = v;
+    }
+}
+
+// dgamma += sum over the batch of sum dz * xhat, dbeta += that of sum dz.
+@compute @workgroup_size(64)
+fn backward_weight(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let column = tile_index(workgroup, workgroups) * 64u + lane;
+    if column >= params.c4 {
+        return;
+    }
+    var sum = vec4f();
+    var product = vec4f();
+    for (var image = 0u; image < params.batch; image++) {
+        let at = 2u * (image * params.c4 + column);
+        sum += sums[at];
+        product += sums[at + 1u];
+    }
+    // Padding channels have no part in the layer.
+    let channel = vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u);
+    let real = channel < vec4u(params.groups * params.group_c);
+    dgamma[column] += select(vec4f(), product, real);
+    dbeta[column] += select(vec4f(), sum, real);
+}
