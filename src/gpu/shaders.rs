@@ -35,6 +35,7 @@ pub struct Shader {
 /// All kernels. A new one is one line here.
 pub static SHADERS: &[Shader] = &[
     wgsl!("layers/add"),
+    wgsl!("layers/attention"),
     wgsl!("layers/column_sum"),
     wgsl!("layers/conv2d"),
 ];

@@ -2,6 +2,7 @@
 //! [`cases`], over which the tests loop.
 
 pub mod add;
+pub mod attention;
 pub mod column_sum;
 pub mod conv2d;
 
@@ -120,7 +121,7 @@ pub(crate) struct Case {
 /// Every layer's cases.
 #[cfg(test)]
 pub(crate) fn cases() -> Vec<Case> {
-    [add::cases(), conv2d::cases()]
+    [add::cases(), attention::cases(), conv2d::cases()]
         .into_iter()
         .flatten()
         .collect()
