@@ -441,9 +441,14 @@ impl Trainer {
         }
     }
 
-    /// Whether every submitted step has been reported.
+    /// Whether every step that was begun has been submitted whole and reported.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.phase == Phase::Micro(0) && !self.begun
+        self.pending.is_empty() && !self.is_in_step()
+    }
+
+    /// Whether a step has been begun and not yet submitted whole: `pump(step() + 1)` finishes it.
+    pub fn is_in_step(&self) -> bool {
+        self.begun || self.phase != Phase::Micro(0)
     }
 
     fn encode(&mut self, budget: f64) {
@@ -599,7 +604,7 @@ impl Fixed {
         schedule: &NoiseSchedule,
     ) -> Result<Self> {
         let q_table = batch::q_sample_table(schedule);
-        let bound = bound_table(config, schedule, model.graph.shape(model.output));
+        let bound = bound_table(config, schedule);
         let bytes = config.batch * images.height * images.width * images.channels;
         let (pool, views) = Pool::allocate(
             gpu,
@@ -642,8 +647,7 @@ impl Fixed {
 
 /// The bound's terms over t: the constant in nats a dimension, and the factor of the mean squared
 /// error, nats a dimension likewise.
-fn bound_table(config: &TrainConfig, schedule: &NoiseSchedule, shape: Shape) -> Vec<f32> {
-    let _ = shape;
+pub(super) fn bound_table(config: &TrainConfig, schedule: &NoiseSchedule) -> Vec<f32> {
     let (variance, objective) = (
         config.scheduler.variance_type,
         config.scheduler.prediction_type,
@@ -657,6 +661,15 @@ fn bound_table(config: &TrainConfig, schedule: &NoiseSchedule, shape: Shape) -> 
         .map(|t| loss_weight::vlb_mse_weight(schedule, variance, objective, t) as f32)
         .collect();
     loss::bound_table(&constants, &factors)
+}
+
+/// Weights of the squared error and of the bound's term, see [`loss::Loss`].
+pub(super) fn loss_weights(loss: LossType, timesteps: usize) -> (f32, f32) {
+    match loss {
+        LossType::Simple => (1.0, 0.0),
+        LossType::Vlb => (0.0, timesteps as f32),
+        LossType::Hybrid { vlb_weight } => (1.0, vlb_weight as f32 * timesteps as f32),
+    }
 }
 
 #[expect(
@@ -725,11 +738,7 @@ fn build_micro(
     let bound = model.lower(&mut plan, x_t, t, table, state, &weights);
     plan.set_label("loss");
     let grad = plan.tensor("gradient of the output", words);
-    let (simple_weight, bound_weight) = match config.loss {
-        LossType::Simple => (1.0, 0.0),
-        LossType::Vlb => (0.0, timesteps as f32),
-        LossType::Hybrid { vlb_weight } => (1.0, vlb_weight as f32 * timesteps as f32),
-    };
+    let (simple_weight, bound_weight) = loss_weights(config.loss, timesteps);
     let x0_map = objective.x0_map(schedule.alpha_bar(0));
     let variance = config.scheduler.variance_type;
     let needs_bound = !matches!(config.loss, LossType::Simple);
