@@ -7,7 +7,7 @@ pub mod diffusers;
 mod files_error;
 pub mod pacer;
 pub mod sampling;
-mod tensor_file;
+pub(crate) mod tensor_file;
 pub mod trainer;
 
 pub use files_error::FilesError;
