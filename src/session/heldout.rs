@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::{
     config::TrainConfig,
     pacer::{Pace, Pacer},
-    trainer,
 };
 use crate::{
     Result,
