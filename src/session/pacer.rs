@@ -60,6 +60,7 @@ pub struct Pacer {
     last_end: Option<Instant>,
     resume_at: Option<Instant>,
     busy: Duration,
+    submissions: u64,
 }
 
 impl Pacer {
@@ -72,6 +73,7 @@ impl Pacer {
             last_end: None,
             resume_at: None,
             busy: Duration::ZERO,
+            submissions: 0,
         }
     }
 
@@ -94,6 +96,7 @@ impl Pacer {
 
     /// Submits commands of that cost.
     pub fn submit(&mut self, gpu: &Gpu, commands: wgpu::CommandBuffer, cost: f64) {
+        self.submissions += 1;
         let done = Arc::new(AtomicBool::new(false));
         let index = gpu.submit(commands, {
             let done = Arc::clone(&done);
@@ -151,6 +154,11 @@ impl Pacer {
     /// Whether nothing is in flight.
     pub fn is_idle(&self) -> bool {
         self.flying.is_empty()
+    }
+
+    /// Submissions so far.
+    pub const fn submissions(&self) -> u64 {
+        self.submissions
     }
 
     /// Time that the device worked, as seen from here.
