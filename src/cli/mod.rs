@@ -8,8 +8,10 @@ mod error;
 mod eval;
 mod info;
 mod parity;
+mod progress;
 mod sample;
 mod train;
+mod values;
 
 use std::{
     io::{IsTerminal as _, Write as _},

@@ -5,7 +5,14 @@ pub mod checkpoint;
 pub mod config;
 pub mod diffusers;
 mod files_error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod heldout;
+#[cfg(not(target_arch = "wasm32"))]
+mod log_table;
 pub mod pacer;
+pub mod pipeline;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod run;
 pub mod sampling;
 pub(crate) mod tensor_file;
 pub mod trainer;
@@ -49,6 +56,26 @@ pub enum TrainError {
         /// Images a step.
         batch: usize,
     },
+    /// The folder of a new run has something in it.
+    #[error("{} is not empty; {}", dir.display(), if *resumable {
+        "go on with the run in it by --resume, or choose another folder with --out"
+    } else {
+        "choose another folder with --out"
+    })]
+    FolderInUse {
+        /// The folder.
+        dir: std::path::PathBuf,
+        /// Whether a run can be resumed there.
+        resumable: bool,
+    },
+    /// `--resume` with settings that are not the run's.
+    #[error("the run in {} was started with other settings ({settings}); leave these out, or start another run from its weights with --init", dir.display())]
+    OtherConfig {
+        /// The run's folder.
+        dir: std::path::PathBuf,
+        /// What differs, in words.
+        settings: String,
+    },
     /// A saved state that does not fit.
     #[error("the run's saved state cannot be used: {0}; start a new run in another folder")]
     State(String),
@@ -62,7 +89,7 @@ pub enum TrainError {
     },
     /// The loss is not a number.
     #[error(
-        "training stopped at step {step}: the loss became {loss} (it was {last} the step before) at learning rate {lr:.1e}, most likely because the rate is too high; the weights before that step are kept, so go on from the last checkpoint with a lower --lr"
+        "training stopped at step {step}: the loss became {loss} (it was {last} the step before) at learning rate {lr:.1e}, most likely because the rate is too high; the last checkpoint is kept, so start another run from its weights (--init) with a lower --lr"
     )]
     NotFinite {
         /// The step.

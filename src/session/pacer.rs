@@ -9,6 +9,11 @@ use std::{collections::VecDeque, time::Duration};
 use web_time::Instant;
 
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{
+    gpu::GpuError,
+    nn::{Plan, plan::Cursor},
+};
 
 /// How hard a run may work the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,6 +154,28 @@ impl Pacer {
             std::thread::sleep(t.saturating_duration_since(Instant::now()));
         }
         self.collect(gpu);
+    }
+
+    /// Submits a whole plan in slices, waiting for room. Native only.
+    ///
+    /// # Errors
+    /// A lost device.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run(&mut self, gpu: &Gpu, plan: &Plan) -> Result<(), GpuError> {
+        let mut cursor = Cursor::default();
+        loop {
+            gpu.check()?;
+            let Some(budget) = self.budget(gpu) else {
+                self.wait(gpu);
+                continue;
+            };
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            let (done, cost) = plan.encode(&mut encoder, &mut cursor, budget);
+            self.submit(gpu, encoder.finish(), cost);
+            if done {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether nothing is in flight.

@@ -445,9 +445,14 @@ impl Trainer {
         }
     }
 
-    /// Whether every submitted step has been reported.
+    /// Whether every step that was begun has been submitted whole and reported.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && self.phase == Phase::Micro(0) && !self.begun
+        self.pending.is_empty() && !self.is_in_step()
+    }
+
+    /// Whether a step has been begun and not yet submitted whole: `pump(step() + 1)` finishes it.
+    pub fn is_in_step(&self) -> bool {
+        self.begun || self.phase != Phase::Micro(0)
     }
 
     fn encode(&mut self, budget: f64) {
