@@ -25,7 +25,7 @@ fn forward(
     }
     let sample = i / params.sample_vec4s;
     let block = i - sample * params.sample_vec4s;
-    let words = words4(vec2u(state[0], state[1]), params.stream, state[2], sample, block);
+    let words = words4(vec2u(state[0], state[1]), params.stream, state[2], state[4] + sample, block);
     var v = select(vec4f(), x[i] * params.scale, words >= vec4u(params.threshold));
     if params.accumulate != 0u {
         v += y[i];

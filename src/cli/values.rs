@@ -71,7 +71,6 @@ pub fn announce(gpu: &Gpu) {
     ));
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,13 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{PlanBuilder, Shape, TensorId, layers::GROUP};
-use crate::gpu::kernel::KernelId;
+use crate::{
+    diffusion::{
+        NoiseSchedule, Objective, VarianceType,
+        loss_weight::{LossType, model_log_variance, vlb_constant, vlb_mse_weight},
+    },
+    gpu::kernel::KernelId,
+};
 
 /// Mirrors `Params` of `shaders/loss.wgsl`.
 #[repr(C)]
@@ -58,7 +64,7 @@ pub struct Bound {
     /// t of each sample, `[B]` u32.
     pub t: TensorId,
     /// `[T, 2]`: (`constant[t]`, `factor[t]`), in nats a dimension and nats a squared error; the row of
-    /// t = 0 is not used. [`bound_table`] makes it.
+    /// t = 0 is not used. [`BoundTable`] has it.
     pub table: TensorId,
     /// T.
     pub timesteps: usize,
@@ -102,13 +108,50 @@ pub struct LossOutputs {
     pub stats: TensorId,
 }
 
-/// The table of [`Bound`] from the constants (nats a dimension) and the factors of the squared error.
-pub fn bound_table(constants: &[f32], factors: &[f32]) -> Vec<f32> {
-    constants
-        .iter()
-        .zip(factors)
-        .flat_map(|(&c, &f)| [c, f])
-        .collect()
+/// The numbers of the bound for one model, as [`Bound`] wants them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BoundTable {
+    /// `[T, 2]`: (`constant[t]`, `factor[t]`).
+    pub words: Vec<f32>,
+    /// T.
+    pub timesteps: usize,
+    /// Factor of x_t in the decoder's mean.
+    pub mean_from_x: f32,
+    /// Factor of the network's output in it.
+    pub mean_from_out: f32,
+    /// ln σ of the decoder.
+    pub log_sigma: f32,
+}
+
+impl BoundTable {
+    /// From [`vlb_constant`] and [`vlb_mse_weight`].
+    pub fn new(schedule: &NoiseSchedule, variance: VarianceType, objective: Objective) -> Self {
+        let mean = objective.x0_map(schedule.alpha_bar(0));
+        Self {
+            words: (0..schedule.timesteps())
+                .flat_map(|t| {
+                    [
+                        vlb_constant(schedule, variance, t) as f32,
+                        vlb_mse_weight(schedule, variance, objective, t) as f32,
+                    ]
+                })
+                .collect(),
+            timesteps: schedule.timesteps(),
+            mean_from_x: mean.from_x as f32,
+            mean_from_out: mean.from_out as f32,
+            log_sigma: (0.5 * model_log_variance(schedule, variance, 0)) as f32,
+        }
+    }
+}
+
+/// (`simple_weight`, `bound_weight`) of a kind of loss: the bound carries the factor T, so that its
+/// mean over uniform t is the whole bound in nats a dimension.
+pub fn loss_weights(kind: LossType, timesteps: usize) -> (f32, f32) {
+    match kind {
+        LossType::Simple => (1.0, 0.0),
+        LossType::Vlb => (0.0, timesteps as f32),
+        LossType::Hybrid { vlb_weight } => (1.0, (vlb_weight * timesteps as f64) as f32),
+    }
 }
 
 /// Emits the loss: its gradient, if wanted, the losses of the samples, and those of the batch into
@@ -203,7 +246,10 @@ fn bound_by(args: &[(u32, super::plan::Arg)], used: &[u32]) -> Vec<(u32, super::
 mod tests {
     use super::*;
     use crate::{
-        diffusion::loss_weight::decoder_nll_element,
+        diffusion::{
+            SchedulerConfig,
+            loss_weight::{LossTable, decoder_nll_element},
+        },
         nn::{
             layers::testing::Numbers,
             state::{STATS_WORDS, StepState, StepStats},
@@ -477,6 +523,38 @@ mod tests {
             let stats = StepStats::from_words(&found[3]).unwrap();
             assert!(stats.loss.is_nan(), "sample {n}: {}", stats.loss);
             o.out.data[n * d] = good;
+        }
+    }
+
+    #[test]
+    fn weights_and_table_are_those_of_the_loss_on_the_cpu() {
+        let schedule = SchedulerConfig::default().noise_schedule().unwrap();
+        for variance in VarianceType::ALL {
+            for objective in Objective::ALL {
+                let table = BoundTable::new(&schedule, variance, objective);
+                for kind in [
+                    LossType::Simple,
+                    LossType::Vlb,
+                    LossType::Hybrid { vlb_weight: 0.01 },
+                ] {
+                    let (simple, bound) = loss_weights(kind, table.timesteps);
+                    let whole = LossTable::new(&schedule, variance, objective, kind).unwrap();
+                    for (t, row) in table.words.chunks(2).enumerate() {
+                        let mse = simple + bound * row[1];
+                        approx::assert_relative_eq!(mse, whole.mse[t], max_relative = 1e-6);
+                        let constant = bound * row[0];
+                        approx::assert_relative_eq!(
+                            constant,
+                            whole.constant[t],
+                            max_relative = 1e-6
+                        );
+                    }
+                    assert_eq!(bound, whole.decoder[0]);
+                    assert_eq!(table.mean_from_x, whole.decoder_from_x);
+                    assert_eq!(table.mean_from_out, whole.decoder_from_out);
+                    assert_eq!(table.log_sigma, whole.decoder_log_sigma);
+                }
+            }
         }
     }
 }

@@ -574,7 +574,7 @@ impl Plan {
                 cursor.dispatch += 1;
                 cursor.tile = 0;
             }
-            if spent >= budget {
+            if spent >= budget * (1.0 - 1e-6) {
                 break;
             }
         }
@@ -588,8 +588,10 @@ impl Plan {
 
     /// Encodes the one dispatch at `cursor`, whole: for profiles. Returns whether it was the last.
     pub fn encode_one(&self, encoder: &mut wgpu::CommandEncoder, cursor: &mut Cursor) -> bool {
+        // A little more than its cost, so that rounding never cuts off the last workgroup; less
+        // than the next dispatch could use.
         let cost = self.steps.get(cursor.dispatch).map_or(0.0, |s| s.cost);
-        self.encode(encoder, cursor, cost).0
+        self.encode(encoder, cursor, cost * (1.0 + 1e-9)).0
     }
 
     /// Runs the whole plan in one submission, without waiting.

@@ -19,10 +19,7 @@ use super::{
 use crate::{
     Error, Result,
     data::{Dataset, Images, Shuffle},
-    diffusion::{
-        NoiseSchedule,
-        loss_weight::{self, LossType},
-    },
+    diffusion::{NoiseSchedule, loss_weight::LossType},
     gpu::{Gpu, View, memory::Pool, readback::ReadbackRing},
     nn::{
         Plan, PlanBuilder, Shape, batch,
@@ -83,6 +80,7 @@ struct Fixed {
     time_table: View,
     q_table: View,
     bound_table: View,
+    bound: loss::BoundTable,
 }
 
 /// Words of the parts of a report, each padded to 64 so that it can be bound by itself.
@@ -604,7 +602,9 @@ impl Fixed {
         schedule: &NoiseSchedule,
     ) -> Result<Self> {
         let q_table = batch::q_sample_table(schedule);
-        let bound = bound_table(config, schedule);
+        let scheduler = &config.scheduler;
+        let bound =
+            loss::BoundTable::new(schedule, scheduler.variance_type, scheduler.prediction_type);
         let bytes = config.batch * images.height * images.width * images.channels;
         let (pool, views) = Pool::allocate(
             gpu,
@@ -615,14 +615,14 @@ impl Fixed {
                 ("report", 4 * layout.words() as u64),
                 ("time table", 4 * model.time_table.len() as u64),
                 ("sqrt(alpha_bar)", 4 * q_table.len() as u64),
-                ("bound", 4 * bound.len() as u64),
+                ("bound", 4 * bound.words.len() as u64),
             ],
         )?;
         let [state, pixels, report, time_table, q_view, bound_view] = <[View; 6]>::try_from(views)
             .map_err(|_| Error::Train(TrainError::State("memory was laid out wrongly".into())))?;
         time_table.write(gpu, 0, &model.time_table);
         q_view.write(gpu, 0, &q_table);
-        bound_view.write(gpu, 0, &bound);
+        bound_view.write(gpu, 0, &bound.words);
         Ok(Self {
             _pool: pool,
             state,
@@ -631,6 +631,7 @@ impl Fixed {
             time_table,
             q_table: q_view,
             bound_table: bound_view,
+            bound,
         })
     }
 
@@ -642,33 +643,6 @@ impl Fixed {
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         gpu.queue
             .write_buffer(&self.pixels.buffer, self.pixels.offset, &bytes);
-    }
-}
-
-/// The bound's terms over t: the constant in nats a dimension, and the factor of the mean squared
-/// error, nats a dimension likewise.
-pub(super) fn bound_table(config: &TrainConfig, schedule: &NoiseSchedule) -> Vec<f32> {
-    let (variance, objective) = (
-        config.scheduler.variance_type,
-        config.scheduler.prediction_type,
-    );
-    let over_t = 0..schedule.timesteps();
-    let constants: Vec<f32> = over_t
-        .clone()
-        .map(|t| loss_weight::vlb_constant(schedule, variance, t) as f32)
-        .collect();
-    let factors: Vec<f32> = over_t
-        .map(|t| loss_weight::vlb_mse_weight(schedule, variance, objective, t) as f32)
-        .collect();
-    loss::bound_table(&constants, &factors)
-}
-
-/// Weights of the squared error and of the bound's term, see [`loss::Loss`].
-pub(super) fn loss_weights(loss: LossType, timesteps: usize) -> (f32, f32) {
-    match loss {
-        LossType::Simple => (1.0, 0.0),
-        LossType::Vlb => (0.0, timesteps as f32),
-        LossType::Hybrid { vlb_weight } => (1.0, vlb_weight as f32 * timesteps as f32),
     }
 }
 
@@ -738,9 +712,7 @@ fn build_micro(
     let bound = model.lower(&mut plan, x_t, t, table, state, &weights);
     plan.set_label("loss");
     let grad = plan.tensor("gradient of the output", words);
-    let (simple_weight, bound_weight) = loss_weights(config.loss, timesteps);
-    let x0_map = objective.x0_map(schedule.alpha_bar(0));
-    let variance = config.scheduler.variance_type;
+    let (simple_weight, bound_weight) = loss::loss_weights(config.loss, timesteps);
     let needs_bound = !matches!(config.loss, LossType::Simple);
     let bound_inputs = needs_bound.then(|| loss::Bound {
         x0,
@@ -748,9 +720,9 @@ fn build_micro(
         t,
         table: plan.external("bound", &fixed.bound_table),
         timesteps,
-        mean_from_x: x0_map.from_x as f32,
-        mean_from_out: x0_map.from_out as f32,
-        log_sigma: (0.5 * loss_weight::model_log_variance(schedule, variance, 0)) as f32,
+        mean_from_x: fixed.bound.mean_from_x,
+        mean_from_out: fixed.bound.mean_from_out,
+        log_sigma: fixed.bound.log_sigma,
     });
     loss::emit(
         &mut plan,

@@ -80,8 +80,9 @@ impl Dropout {
         );
     }
 
-    /// What every element of `[B, H, W, C]` is multiplied by, given the words of the state.
-    pub fn mask(&self, shape: Shape, state: [u32; 3], node: usize) -> Vec<f32> {
+    /// What every element of `[B, H, W, C]` is multiplied by, given seed (low, high), step and
+    /// batch offset of the state.
+    pub fn mask(&self, shape: Shape, state: [u32; 4], node: usize) -> Vec<f32> {
         let (pixels, c4) = (shape.h * shape.w, shape.c4());
         let mut out = Vec::with_capacity(shape.len());
         for sample in 0..shape.b {
@@ -89,7 +90,7 @@ impl Dropout {
                 seed: u64::from(state[1]) << 32 | u64::from(state[0]),
                 stream: node_stream(node),
                 step: state[2],
-                sample: sample as u32,
+                sample: state[3].wrapping_add(sample as u32),
             };
             for block in 0..pixels * c4 {
                 let real = 4.min(shape.c - block % c4 * 4);
@@ -108,7 +109,7 @@ impl Dropout {
 
     /// `x` times the mask; the reference is that of a graph's first node.
     fn reference(&self, x: &RefTensor, state: &RefTensor) -> RefTensor {
-        let words = [0, 1, 2].map(|i| state.data[i] as u32);
+        let words = [0, 1, 2, 4].map(|i| state.data[i] as u32);
         let mut y = x.clone();
         for (v, m) in y.data.iter_mut().zip(self.mask(x.shape, words, 0)) {
             *v *= f64::from(m);
@@ -260,12 +261,12 @@ mod tests {
     #[test]
     fn masks_differ_by_seed_step_node_and_sample_and_drop_p() {
         let (layer, shape) = (Dropout { p: 0.3 }, Shape::new(2, 32, 32, 10));
-        let mask = layer.mask(shape, [1, 2, 3], 4);
+        let mask = layer.mask(shape, [1, 2, 3, 0], 4);
         let others = [
-            layer.mask(shape, [9, 2, 3], 4),
-            layer.mask(shape, [1, 9, 3], 4),
-            layer.mask(shape, [1, 2, 9], 4),
-            layer.mask(shape, [1, 2, 3], 9),
+            layer.mask(shape, [9, 2, 3, 0], 4),
+            layer.mask(shape, [1, 9, 3, 0], 4),
+            layer.mask(shape, [1, 2, 9, 0], 4),
+            layer.mask(shape, [1, 2, 3, 0], 9),
         ];
         let half = mask.len() / 2;
         let agree = |a: &[f32], b: &[f32]| {

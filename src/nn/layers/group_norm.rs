@@ -312,6 +312,7 @@ mod tests {
         super::testing::{Numbers, PLAIN, run},
         *,
     };
+    use crate::nn::{Graph, graph::ParamLayout};
 
     #[test]
     fn groups_must_divide_the_channels() {
@@ -329,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn dispatches_are_few_and_splits_bounded() {
+    fn loops_are_bounded() {
         let layer = GroupNorm {
             groups: 32,
             eps: 1e-6,
@@ -353,6 +354,29 @@ mod tests {
                 "{params:?}"
             );
         }
+    }
+
+    #[test]
+    fn forward_takes_three_dispatches_and_backward_four() {
+        let layer = GroupNorm {
+            groups: 2,
+            eps: 1e-5,
+            channels: 8,
+            silu: true,
+        };
+        let mut graph = Graph::new();
+        let x = graph.input("x", Shape::new(2, 8, 8, 8), true);
+        let vector = ParamLayout::Vector { c: 8 };
+        let ids = [graph.param("gamma", vector), graph.param("beta", vector)];
+        let y = graph.add("norm", layer, &[x], &ids).unwrap();
+        let mut plan = PlanBuilder::new();
+        let [input, gamma, beta, dgamma, dbeta, dy] =
+            [1024, 8, 8, 8, 8, 1024].map(|n| plan.tensor("", n));
+        let (weights, grads) = ([gamma, beta], [dgamma, dbeta]);
+        let mut lowered = graph.lower_forward(&mut plan, &[(x, input)], &weights);
+        assert_eq!(plan.dispatches().len(), 3);
+        graph.lower_backward(&mut plan, &mut lowered, &weights, &grads, y, dy, false);
+        assert_eq!(plan.dispatches().len(), 7);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Case, cases};
+use super::{Case, add::Add, cases};
 use crate::{
     gpu::{AdapterChoice, Gpu, View, memory::Pool, readback},
     nn::{
         Graph, PlanBuilder, Shape,
         graph::{ParamInfo, ParamLayout},
+        plan::Variants,
         tensor::RefTensor,
     },
 };
@@ -135,27 +136,62 @@ fn references_agree_with_finite_differences() {
 
 const GUARD: f32 = 12345.0;
 
-/// Runs the layer's kernels, with guard values in all memory that they should write, in one
-/// piece or in many.
-fn run(
+/// How [`run`] runs a layer.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    /// Budget of a submission; infinite for one piece.
+    pub budget: f64,
+    /// Adds up two of the layer on the same inputs, so that gradients are accumulated.
+    pub twice: bool,
+    /// An input without a gradient.
+    pub frozen: Option<usize>,
+    /// The kernel variants.
+    pub variants: Variants,
+}
+
+/// In one piece, each input with a gradient.
+pub(crate) const PLAIN: Way = Way {
+    budget: f64::INFINITY,
+    twice: false,
+    frozen: None,
+    variants: Variants {
+        subgroup_lanes: 0,
+        general_convolution: false,
+    },
+};
+
+/// Runs the layer's kernels, with guard values in all memory that they should write, and returns
+/// the output, the gradients of inputs that have one, and those of the parameters.
+pub(crate) fn run(
     case: &Case,
-    variants: crate::nn::plan::Variants,
     inputs: &[RefTensor],
     params: &[RefTensor],
     grad: &RefTensor,
-    budget: f64,
+    way: Way,
 ) -> Vec<Vec<f32>> {
     let gpu = gpu();
     let mut graph = Graph::new();
     let values: Vec<_> = inputs
         .iter()
         .enumerate()
-        .map(|(k, t)| graph.input("input", t.shape, !case.integers.iter().any(|i| i.0 == k)))
+        .map(|(k, t)| {
+            let constant = case.integers.iter().any(|i| i.0 == k) || way.frozen == Some(k);
+            graph.input("input", t.shape, !constant)
+        })
         .collect();
     let ids: Vec<_> = case.params.iter().map(|&l| graph.param("p", l)).collect();
-    let output = graph
-        .add_shared(case.name, Arc::clone(&case.layer), &values, &ids)
-        .unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let mut add = || {
+        graph
+            .add_shared(case.name, Arc::clone(&case.layer), &values, &ids)
+            .unwrap_or_else(|e| panic!("{}: {e}", case.name))
+    };
+    let mut output = add();
+    if way.twice {
+        let other = add();
+        output = graph
+            .add("sum", Add, &[output, other], &[])
+            .expect("one shape");
+    }
 
     let infos: Vec<ParamInfo> = case.params.iter().map(|&l| info(l)).collect();
     let mut sizes: Vec<(&str, u64)> = Vec::new();
@@ -190,7 +226,7 @@ fn run(
     }
     rest[0].write(&gpu, 0, &grad.to_plan());
 
-    let mut plan = PlanBuilder::with_variants(variants);
+    let mut plan = PlanBuilder::with_variants(way.variants);
     let bound: Vec<_> = values
         .iter()
         .zip(input_views)
@@ -222,18 +258,7 @@ fn run(
         plan.keep(*g);
     }
     let plan = plan.prepare(&gpu).expect(case.name);
-    for chunk in plan.arena() {
-        chunk.write(&gpu, 0, &vec![GUARD; (chunk.bytes / 4) as usize]);
-    }
-    let mut cursor = crate::nn::plan::Cursor::default();
-    loop {
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let (done, _) = plan.encode(&mut encoder, &mut cursor, budget);
-        gpu.submit(encoder.finish(), || {});
-        if done {
-            break;
-        }
-    }
+    crate::nn::testing::execute(&gpu, &plan, GUARD.to_bits(), way.budget);
     let mut wanted: Vec<View> = vec![plan.view(y).clone()];
     wanted.extend(input_grads.iter().flatten().map(|&g| plan.view(g).clone()));
     wanted.extend(grad_views.iter().cloned());
@@ -255,16 +280,17 @@ fn compare(case: &Case, what: &str, found: &RefTensor, expected: &RefTensor) {
 
 #[test]
 fn kernels_agree_with_references() {
-    for variants in crate::nn::plan::Variants::all(&gpu()) {
+    for variants in Variants::all(&gpu()) {
         kernels_agree(variants);
     }
 }
 
-fn kernels_agree(variants: crate::nn::plan::Variants) {
+fn kernels_agree(variants: Variants) {
     for case in cases() {
         let mut numbers = Numbers::new(11);
         let (inputs, params, grad) = operands(&case, &mut numbers);
-        let out = run(&case, variants, &inputs, &params, &grad, f64::INFINITY);
+        let plain = Way { variants, ..PLAIN };
+        let out = run(&case, &inputs, &params, &grad, plain);
         let expected = case.layer.reference_forward(&inputs, &params);
         let (grad_inputs, grad_params) = case.layer.reference_backward(&inputs, &params, &grad);
         compare(
@@ -305,10 +331,62 @@ fn kernels_agree(variants: crate::nn::plan::Variants) {
             at += 1;
         }
 
-        let pieces = run(&case, variants, &inputs, &params, &grad, 3e4);
+        let budget = 3e4;
+        let pieces = run(&case, &inputs, &params, &grad, Way { budget, ..plain });
         for (a, b) in out.iter().zip(&pieces) {
             let same = a.iter().zip(b).all(|(x, y)| x.to_bits() == y.to_bits());
             assert!(same, "{}: cut into pieces, the bits differ", case.name);
+        }
+    }
+}
+
+#[test]
+fn gradients_are_added_to_those_of_another_consumer() {
+    for case in cases() {
+        if case.name.starts_with("dropout") {
+            continue; // The second would draw another mask; see its own test.
+        }
+        let mut numbers = Numbers::new(13);
+        let (inputs, params, grad) = operands(&case, &mut numbers);
+        let (grad_inputs, _) = case.layer.reference_backward(&inputs, &params, &grad);
+        let twice = true;
+        let out = run(&case, &inputs, &params, &grad, Way { twice, ..PLAIN });
+        let mut at = 1;
+        for (k, g) in grad_inputs.iter().enumerate() {
+            if case.integers.iter().any(|i| i.0 == k) {
+                continue;
+            }
+            let mut found = RefTensor::from_plan(g.shape, &out[at]);
+            found.data.iter_mut().for_each(|v| *v /= 2.0);
+            compare(&case, &format!("grad of input {k}, twice"), &found, g);
+            assert_padding(&case, g.shape, &out[at]);
+            at += 1;
+        }
+    }
+}
+
+#[test]
+fn an_input_without_gradient_changes_no_other() {
+    for case in cases() {
+        let mut numbers = Numbers::new(17);
+        let (inputs, params, grad) = operands(&case, &mut numbers);
+        let all = run(&case, &inputs, &params, &grad, PLAIN);
+        let mut at = 1;
+        for k in 0..inputs.len() {
+            if case.integers.iter().any(|i| i.0 == k) {
+                continue;
+            }
+            let frozen = Some(k);
+            let some = run(&case, &inputs, &params, &grad, Way { frozen, ..PLAIN });
+            let mut expected = all.clone();
+            expected.remove(at);
+            assert_eq!(some.len(), expected.len(), "{}", case.name);
+            for (a, b) in some.iter().flatten().zip(expected.iter().flatten()) {
+                // A bias gradient may be summed in another order.
+                let close = (a - b).abs() <= 1e-5 * (1.0 + b.abs());
+                assert!(close, "{}: without input {k}, {a} for {b}", case.name);
+            }
+            at += 1;
         }
     }
 }
