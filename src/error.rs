@@ -3,6 +3,10 @@
 /// Any failure that a user of the library can meet.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A parity case cannot be used.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[error(transparent)]
+    Case(#[from] crate::parity::CaseError),
     /// A data set could not be read.
     #[error(transparent)]
     Data(#[from] crate::data::DataError),

@@ -9,6 +9,8 @@ mod error;
 pub mod gpu;
 pub mod image_out;
 pub mod nn;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod parity;
 pub mod rng;
 pub mod session;
 

@@ -14,7 +14,7 @@ pub mod pipeline;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
 pub mod sampling;
-mod tensor_file;
+pub(crate) mod tensor_file;
 pub mod trainer;
 
 pub use files_error::FilesError;

@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 use super::FilesError;
 
 /// A named tensor for [`write`]: name, shape, values in row-major order.
-pub(super) type NamedTensor<'a> = (&'a str, &'a [usize], &'a [f32]);
+pub(crate) type NamedTensor<'a> = (&'a str, &'a [usize], &'a [f32]);
 
 /// Parses the bytes of the safetensors file `path`.
-pub(super) fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, FilesError> {
+pub(crate) fn parse<'a>(bytes: &'a [u8], path: &Path) -> Result<SafeTensors<'a>, FilesError> {
     SafeTensors::deserialize(bytes).map_err(|error| diagnose(bytes, path, &error))
 }
 
@@ -69,7 +69,7 @@ fn diagnose(bytes: &[u8], path: &Path, error: &SafeTensorError) -> FilesError {
 }
 
 /// The values of a tensor of F32, F16 or BF16, all of them finite.
-pub(super) fn widen(
+pub(crate) fn widen(
     view: &TensorView<'_>,
     name: &str,
     path: &Path,
@@ -104,7 +104,7 @@ pub(super) fn widen(
     Ok(values)
 }
 
-pub(super) fn check_finite(values: &[f32], name: &str, path: &Path) -> Result<(), FilesError> {
+pub(crate) fn check_finite(values: &[f32], name: &str, path: &Path) -> Result<(), FilesError> {
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(index) => Err(FilesError::NotFinite {
@@ -118,7 +118,7 @@ pub(super) fn check_finite(values: &[f32], name: &str, path: &Path) -> Result<()
 
 /// Refuses what [`write`] must not be given: doubled names, lengths that are not the shape's,
 /// values that are not finite.
-pub(super) fn check(tensors: &[NamedTensor<'_>], path: &Path) -> Result<(), FilesError> {
+pub(crate) fn check(tensors: &[NamedTensor<'_>], path: &Path) -> Result<(), FilesError> {
     let mut names = BTreeSet::new();
     for &(name, shape, values) in tensors {
         if name == "__metadata__" || !names.insert(name) {
@@ -143,7 +143,7 @@ pub(super) fn check(tensors: &[NamedTensor<'_>], path: &Path) -> Result<(), File
 /// Writes a safetensors file of f32 tensors in the order given, without a second copy in memory.
 ///
 /// The same input gives the same bytes.
-pub(super) fn write(
+pub(crate) fn write(
     out: &mut dyn Write,
     metadata: Map<String, Value>,
     tensors: &[NamedTensor<'_>],

@@ -17,8 +17,9 @@
 //! - **Large heads**: a row no longer fits registers; cutting D into pieces would compute the
 //!   scores once a piece. So scores go through scratch memory of at most 8 MiB, a block of
 //!   samples, heads and queries at a time, and every step is a matrix product tiled in
-//!   registers. This reads and writes each score a few times and takes several dispatches a block,
-//!   which is small beside D ≥ 64 products a score; for N ≤ 256 a block is usually the whole layer.
+//!   registers. Each score is written and read a few times and a block takes several dispatches,
+//!   which costs more than the first way at D = 16, the same at 32, and less beyond; a block is
+//!   the whole layer when batch · heads · N² is at most 2²⁰.
 //!
 //! Heads that do not begin at a `vec4` (D not a multiple of 4, several heads) are copied to padded
 //! ones and back.
@@ -51,9 +52,14 @@ pub struct Params {
 }
 
 /// Largest head, in channels, whose rows are held in registers.
-pub const SMALL_HEAD: usize = 32;
-/// Most tokens on that way: a thread loops over all of them.
-const SMALL_TOKENS: usize = 8192;
+pub const SMALL_HEAD: usize = 16;
+/// Most tokens on that way: a thread loops over all of them. (The loops inside have constant bounds
+/// and are unrolled; a test sees to it, as some drivers stop a shader after 65535 turns.)
+const SMALL_TOKENS: usize = 4096;
+/// Most rows a thread, and most `vec4`s of one operand in its rows: the kernel for the gradients of
+/// k and v holds four such operands.
+const MOST_ROWS: usize = 8;
+const ROW_VEC4S: usize = 16;
 /// Most tokens of all: the loops of `softmax` end below 32768 turns.
 const MAX_TOKENS: usize = 32768;
 /// Words of the scratch memory for scores: 8 MiB.
@@ -73,6 +79,7 @@ const GRAD_SCORES: u32 = 2;
 pub struct Attention {
     head_dim: usize,
     scratch_words: usize,
+    busy_threads: usize,
 }
 
 /// Sizes of one call.
@@ -86,6 +93,7 @@ struct Sizes {
     d4: usize,
     scale: f32,
     scratch_words: usize,
+    busy_threads: usize,
     /// Useful operations of one N×N×D product over all pairs.
     product_flops: u64,
 }
@@ -104,13 +112,8 @@ impl Sizes {
         self.tokens.div_ceil(4)
     }
 
-    fn small(&self) -> bool {
-        4 * self.d4
-            <= std::env::var("SMALL")
-                .ok()
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(SMALL_HEAD)
-            && self.tokens <= SMALL_TOKENS
+    const fn small(&self) -> bool {
+        4 * self.d4 <= SMALL_HEAD && self.tokens <= SMALL_TOKENS
     }
 
     fn params(&self) -> Params {
@@ -124,18 +127,12 @@ impl Sizes {
         }
     }
 
-    /// Rows a thread where `vec4s` of private memory are at hand for rows of `each`.
-    fn rows(&self, vec4s: usize, each: usize) -> usize {
-        if let Some(r) = std::env::var(format!("ROWS{each}"))
-            .ok()
-            .and_then(|v| v.parse().ok())
-        {
-            return r;
-        }
-        let mut rows = 8;
+    /// Rows a thread on the way for small heads.
+    fn rows(&self) -> usize {
+        let mut rows = MOST_ROWS;
         while rows > 1
-            && (rows * each * self.d4 > vec4s
-                || self.pairs * self.tokens.div_ceil(rows) < BUSY_THREADS)
+            && (rows * self.d4 > ROW_VEC4S
+                || self.pairs * self.tokens.div_ceil(rows) < self.busy_threads)
         {
             rows /= 2;
         }
@@ -153,11 +150,11 @@ impl Sizes {
         &self,
         plan: &mut PlanBuilder,
         entry: &'static str,
-        rows: usize,
         accumulate: u32,
         args: &[(u32, Arg)],
         flops: u64,
     ) {
+        let rows = self.rows();
         let groups = self.tokens.div_ceil(rows);
         plan.dispatch(
             self.kernel(entry, rows),
@@ -291,6 +288,7 @@ impl Attention {
         Self {
             head_dim,
             scratch_words: SCRATCH_WORDS,
+            busy_threads: BUSY_THREADS,
         }
     }
 
@@ -304,6 +302,7 @@ impl Attention {
             d4: self.head_dim.div_ceil(4),
             scale: (1.0 / (self.head_dim as f64).sqrt()) as f32,
             scratch_words: self.scratch_words,
+            busy_threads: self.busy_threads,
             product_flops: 2 * (shape.b * tokens * tokens * shape.c) as u64,
         }
     }
@@ -400,7 +399,6 @@ impl Attention {
         s.rows_of_pairs(
             plan,
             "forward",
-            s.rows(32, 2),
             0,
             &[
                 (1, q.into()),
@@ -456,17 +454,15 @@ impl Attention {
         if let Some(dq) = targets[0] {
             let mut args = operands.to_vec();
             args.push((7, dq.tensor.into()));
-            let rows = s.rows(48, 3);
             let flops = 2 * s.product_flops;
-            s.rows_of_pairs(plan, "backward_query", rows, flag(dq, 1), &args, flops);
+            s.rows_of_pairs(plan, "backward_query", flag(dq, 1), &args, flops);
         }
         if let [_, Some(dk), Some(dv)] = *targets {
             let mut args = operands.to_vec();
             args.extend([(7, dk.tensor.into()), (8, dv.tensor.into())]);
             let flags = flag(dk, 1) | flag(dv, 2);
-            let rows = s.rows(64, 4);
             let flops = 3 * s.product_flops;
-            s.rows_of_pairs(plan, "backward_key_value", rows, flags, &args, flops);
+            s.rows_of_pairs(plan, "backward_key_value", flags, &args, flops);
         }
     }
 
@@ -717,6 +713,10 @@ pub(crate) fn cases() -> Vec<super::Case> {
         scratch_words,
         ..Attention::new(head_dim)
     };
+    let rows = |head_dim| Attention {
+        busy_threads: 1,
+        ..Attention::new(head_dim)
+    };
     vec![
         case("attention, heads of 8", 8, Shape::new(2, 4, 4, 24)),
         case("attention, heads of 4", 4, Shape::new(3, 3, 5, 8)),
@@ -739,8 +739,11 @@ pub(crate) fn cases() -> Vec<super::Case> {
             scratch(40, 2 * 8 * 24),
             Shape::new(2, 3, 7, 40),
         ),
-        // Enough threads that each takes several rows, and a tail.
-        case("attention, many heads", 4, Shape::new(30, 3, 7, 64)),
+        // Several rows a thread, and a tail.
+        with("attention, 8 rows of 4", rows(4), Shape::new(1, 3, 7, 12)),
+        with("attention, 8 rows of 8", rows(8), Shape::new(2, 4, 8, 8)),
+        with("attention, 4 rows of 12", rows(12), Shape::new(1, 3, 5, 24)),
+        with("attention, 4 rows of 16", rows(16), Shape::new(1, 2, 3, 32)),
         case("attention, one pixel", 8, Shape::new(2, 1, 1, 16)),
     ]
 }
@@ -748,74 +751,216 @@ pub(crate) fn cases() -> Vec<super::Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Graph, layers::testing};
+    use crate::{
+        gpu::readback,
+        nn::{
+            Graph,
+            layers::testing::{Numbers, gpu},
+        },
+    };
 
-    #[test]
-    #[ignore = "a measurement"]
-    fn speed() {
-        let gpu = testing::gpu();
-        let get = |n: &str, d: usize| {
-            std::env::var(n)
-                .ok()
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(d)
-        };
-        let (b, side, c, d) = (get("B", 32), get("S", 16), get("C", 64), get("D", 8));
-        let shape = Shape::new(b, side, side, c);
+    /// Runs the layer with `values[which[0]]` for q, and so on, and adds `values[residual]` to its
+    /// output. Returns the output, then the gradients of those values that want one.
+    fn run(
+        layer: Attention,
+        values: &[(&RefTensor, bool)],
+        which: [usize; 3],
+        residual: Option<usize>,
+        grad: &RefTensor,
+    ) -> Vec<RefTensor> {
+        let gpu = gpu();
+        let shape = grad.shape;
         let mut graph = Graph::new();
-        let values: Vec<_> = (0..3).map(|_| graph.input("x", shape, true)).collect();
-        let output = graph
-            .add("attention", Attention::new(d), &values, &[])
-            .unwrap();
-        for part in ["fwd", "all"] {
-            let mut plan = PlanBuilder::new();
-            let tensors: Vec<_> = values
-                .iter()
-                .map(|&v| (v, plan.tensor("x", shape.words())))
-                .collect();
-            let mut lowered = graph.lower_forward(&mut plan, &tensors, &[]);
-            plan.keep(lowered.tensors[&output]);
-            for t in &tensors {
-                plan.keep(t.1);
-            }
-            if part == "all" {
-                let g = plan.tensor("g", shape.words());
-                plan.keep(g);
-                let grads =
-                    graph.lower_backward(&mut plan, &mut lowered, &[], &[], output, g, false);
-                for g in grads.values() {
-                    plan.keep(*g);
-                }
-            }
-            let names: Vec<String> = plan
-                .dispatches()
-                .iter()
-                .map(|d| d.kernel.to_string())
-                .collect();
-            let plan = plan.prepare(&gpu).unwrap();
-            let mut numbers = testing::Numbers::new(1);
-            for chunk in plan.arena() {
-                let words: Vec<f32> = (0..chunk.bytes / 4)
-                    .map(|_| numbers.next() as f32)
-                    .collect();
-                chunk.write(&gpu, 0, &words);
-            }
-            let mut best = f64::INFINITY;
-            for _ in 0..get("R", 5) {
-                let t = std::time::Instant::now();
-                plan.run();
-                gpu.device
-                    .poll(wgpu::PollType::wait_indefinitely())
-                    .unwrap();
-                best = best.min(t.elapsed().as_secs_f64());
-            }
-            println!(
-                "{part}: {:.1} ms, {:.2} GFLOP/s, {} {:?}",
-                best * 1e3,
-                plan.flops() as f64 / best / 1e9,
-                names.len(),
-                names.iter().collect::<std::collections::BTreeSet<_>>()
+        let mut plan = PlanBuilder::new();
+        let mut bound = Vec::new();
+        for &(_, wanted) in values {
+            let value = graph.input("input", shape, wanted);
+            bound.push((value, plan.tensor("input", shape.words())));
+        }
+        let mut output = graph
+            .add("attention", layer, &which.map(|k| bound[k].0), &[])
+            .expect("shapes");
+        if let Some(k) = residual {
+            output = graph
+                .add("sum", add::Add, &[output, bound[k].0], &[])
+                .expect("shapes");
+        }
+        let mut lowered = graph.lower_forward(&mut plan, &bound, &[]);
+        let g = plan.tensor("grad output", shape.words());
+        let grads = graph.lower_backward(&mut plan, &mut lowered, &[], &[], output, g, false);
+        let mut wanted = vec![lowered.tensors[&output]];
+        wanted.extend(bound.iter().filter_map(|(v, _)| grads.get(v)));
+        bound.iter().for_each(|b| plan.keep(b.1));
+        wanted.iter().for_each(|&t| plan.keep(t));
+        plan.keep(g);
+        let plan = plan.prepare(&gpu).expect("plan");
+        for (b, (from, _)) in bound.iter().zip(values) {
+            plan.view(b.1).write(&gpu, 0, &from.to_plan());
+        }
+        plan.view(g).write(&gpu, 0, &grad.to_plan());
+        plan.run();
+        let views: Vec<_> = wanted.iter().map(|&t| plan.view(t).clone()).collect();
+        let words = readback::read_f32(&gpu, &views).expect("readback");
+        gpu.check().expect("device");
+        let back = words.iter().map(|w| RefTensor::from_plan(shape, w));
+        back.collect()
+    }
+
+    #[track_caller]
+    fn assert_close(found: &RefTensor, expected: &RefTensor, tolerance: f64) {
+        let scale = expected.data.iter().fold(1e-3_f64, |m, v| m.max(v.abs()));
+        for (i, (f, e)) in found.data.iter().zip(&expected.data).enumerate() {
+            assert!(
+                (f - e).abs() <= tolerance * scale,
+                "[{i}] is {f}, expected {e} (scale {scale})"
             );
         }
+    }
+
+    /// Some drivers stop a shader's loops silently; long ones must run to their ends.
+    #[test]
+    fn long_sequences_agree_with_the_reference() {
+        let many_rows = Attention {
+            busy_threads: 1,
+            ..Attention::new(8)
+        };
+        for (layer, side) in [(many_rows, 48), (Attention::new(20), 32)] {
+            let shape = Shape::new(1, side, side, layer.head_dim);
+            let mut numbers = Numbers::new(3);
+            let inputs = [0, 1, 2].map(|_| numbers.tensor(shape));
+            let grad = numbers.tensor(shape);
+            let values = inputs.each_ref().map(|t| (t, true));
+            let found = run(layer, &values, [0, 1, 2], None, &grad);
+            assert_close(&found[0], &layer.reference_forward(&inputs, &[]), 2e-5);
+            let expected = layer.reference_backward(&inputs, &[], &grad).0;
+            for (f, e) in found[1..].iter().zip(&expected) {
+                assert_close(f, e, 2e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn one_tensor_may_be_several_operands() {
+        for (head_dim, c) in [(8, 16), (20, 20), (6, 12)] {
+            let layer = Attention::new(head_dim);
+            let shape = Shape::new(2, 2, 5, c);
+            let mut numbers = Numbers::new(5);
+            let (x, v, grad) = (
+                numbers.tensor(shape),
+                numbers.tensor(shape),
+                numbers.tensor(shape),
+            );
+            for which in [[0, 0, 0], [0, 0, 1], [1, 0, 0]] {
+                let values = [(&x, true), (&v, true)];
+                let found = run(layer, &values, which, None, &grad);
+                let inputs = which.map(|k| values[k].0.clone());
+                assert_close(&found[0], &layer.reference_forward(&inputs, &[]), 2e-5);
+                let grads = layer.reference_backward(&inputs, &[], &grad).0;
+                let mut sums = [RefTensor::zeros(shape), RefTensor::zeros(shape)];
+                for (&k, g) in which.iter().zip(&grads) {
+                    sums[k]
+                        .data
+                        .iter_mut()
+                        .zip(&g.data)
+                        .for_each(|(s, g)| *s += g);
+                }
+                for (f, e) in found[1..].iter().zip(&sums) {
+                    assert_close(f, e, 2e-5);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_made_for_those_who_want_one() {
+        for (head_dim, c) in [(8, 16), (20, 20), (6, 12)] {
+            let layer = Attention::new(head_dim);
+            let shape = Shape::new(1, 2, 5, c);
+            let mut numbers = Numbers::new(6);
+            let inputs = [0, 1, 2].map(|_| numbers.tensor(shape));
+            let grad = numbers.tensor(shape);
+            let expected = layer.reference_backward(&inputs, &[], &grad).0;
+            for (k, e) in expected.iter().enumerate() {
+                let values = [0, 1, 2].map(|i| (&inputs[i], i == k));
+                let found = run(layer, &values, [0, 1, 2], None, &grad);
+                assert_eq!(found.len(), 2);
+                assert_close(&found[1], e, 2e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_added_where_others_are_already() {
+        for (head_dim, c) in [(8, 16), (20, 20), (6, 12)] {
+            let layer = Attention::new(head_dim);
+            let shape = Shape::new(1, 2, 5, c);
+            let mut numbers = Numbers::new(8);
+            let inputs = [0, 1, 2].map(|_| numbers.tensor(shape));
+            let grad = numbers.tensor(shape);
+            let values = inputs.each_ref().map(|t| (t, true));
+            let expected = layer.reference_backward(&inputs, &[], &grad).0;
+            for residual in 0..3 {
+                let found = run(layer, &values, [0, 1, 2], Some(residual), &grad);
+                for (k, e) in expected.iter().enumerate() {
+                    let mut e = e.clone();
+                    if k == residual {
+                        e.data.iter_mut().zip(&grad.data).for_each(|(e, g)| *e += g);
+                    }
+                    assert_close(&found[1 + k], &e, 2e-5);
+                }
+            }
+        }
+    }
+
+    /// Scores of thousands, whose exponentials no f32 holds.
+    #[test]
+    fn large_scores_do_not_overflow() {
+        for head_dim in [8, 20] {
+            let layer = Attention::new(head_dim);
+            let shape = Shape::new(1, 3, 5, head_dim);
+            let mut numbers = Numbers::new(9);
+            let mut inputs = [0, 1, 2].map(|_| numbers.tensor(shape));
+            inputs[0].data.iter_mut().for_each(|v| *v *= 4096.0);
+            let grad = numbers.tensor(shape);
+            let values = inputs.each_ref().map(|t| (t, true));
+            let found = run(layer, &values, [0, 1, 2], None, &grad);
+            assert_close(&found[0], &layer.reference_forward(&inputs, &[]), 1e-2);
+            let all = found.iter().flat_map(|t| &t.data);
+            assert!(all.into_iter().all(|v| v.is_finite()));
+        }
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let x = Shape::new(1, 4, 4, 24);
+        let layer = Attention::new(8);
+        assert_eq!(layer.output_shape(&[x, x, x]).ok(), Some(x));
+        let other = Shape::new(1, 4, 5, 24);
+        assert!(layer.output_shape(&[x, x]).is_err());
+        assert!(layer.output_shape(&[x, x, other]).is_err());
+        for head_dim in [0, 7, 48] {
+            assert!(Attention::new(head_dim).output_shape(&[x, x, x]).is_err());
+        }
+        let long = Shape::new(1, 256, 256, 8);
+        assert!(layer.output_shape(&[long, long, long]).is_err());
+    }
+
+    /// The whole N×N matrices of this layer would take 256 MiB.
+    #[test]
+    fn scores_take_little_memory() {
+        let shape = Shape::new(4, 64, 64, 64);
+        let mut graph = Graph::new();
+        let values = [0, 1, 2].map(|_| graph.input("input", shape, true));
+        let mut plan = PlanBuilder::new();
+        let bound = values.map(|v| (v, plan.tensor("input", shape.words())));
+        let output = graph
+            .add("attention", Attention::new(64), &values, &[])
+            .expect("shapes");
+        let mut lowered = graph.lower_forward(&mut plan, &bound, &[]);
+        let g = plan.tensor("grad output", shape.words());
+        graph.lower_backward(&mut plan, &mut lowered, &[], &[], output, g, false);
+        let tensors = 8 * 4 * shape.words() as u64;
+        let others = plan.arena_bytes(1 << 30) - tensors;
+        assert!(others <= 9 << 20, "{others} bytes besides the tensors");
     }
 }
