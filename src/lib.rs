@@ -6,6 +6,8 @@
 pub mod data;
 pub mod diffusion;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod eval;
 pub mod gpu;
 pub mod image_out;
 pub mod nn;
