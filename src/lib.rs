@@ -8,6 +8,8 @@ pub mod bench;
 pub mod data;
 pub mod diffusion;
 mod error;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod eval;
 pub mod gpu;
 pub mod image_out;
 pub mod nn;

@@ -43,6 +43,7 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/conv2d"),
     wgsl!("layers/conv3x3"),
     wgsl!("layers/conv3x3_subgroup"),
+    wgsl!("layers/conv3x3_wide"),
     wgsl!("layers/dropout", "rng"),
     wgsl!("layers/group_norm"),
     wgsl!("layers/resample"),

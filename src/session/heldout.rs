@@ -6,12 +6,10 @@ use std::sync::Arc;
 use super::{
     config::TrainConfig,
     pacer::{Pace, Pacer},
-    trainer,
 };
 use crate::{
     Result,
     data::{Images, Shuffle},
-    diffusion::loss_weight,
     gpu::{Gpu, View, memory::Pool, readback::read_f32},
     nn::{
         Plan, PlanBuilder, Shape, batch, loss,
@@ -77,12 +75,11 @@ impl HeldOut {
         let params = model.graph.params();
         let weights = ParamSet::zeros(gpu, "held-out weights", params)?;
         let q_table = batch::q_sample_table(&schedule);
-        let bound_table = loss::BoundTable::new(
-            &schedule,
-            config.scheduler.variance_type,
+        let (objective, variance) = (
             config.scheduler.prediction_type,
-        )
-        .words;
+            config.scheduler.variance_type,
+        );
+        let bound_table = loss::BoundTable::new(&schedule, variance, objective);
         let pixel_bytes = (batch_size * images.stride()).next_multiple_of(16) as u64;
         let words = |n: usize| 4 * n as u64;
         let (pool, v) = Pool::allocate(
@@ -97,12 +94,12 @@ impl HeldOut {
                 ("stats", words(STATS_WORDS)),
                 ("time table", words(model.time_table.len())),
                 ("sqrt(alpha_bar)", words(q_table.len())),
-                ("bound", words(bound_table.len())),
+                ("bound", words(bound_table.words.len())),
             ],
         )?;
         v[6].write(gpu, 0, &model.time_table);
         v[7].write(gpu, 0, &q_table);
-        v[8].write(gpu, 0, &bound_table);
+        v[8].write(gpu, 0, &bound_table.words);
 
         let mut plan = PlanBuilder::with_variants(variants);
         let shape = model.graph.shape(model.inputs.x);
@@ -129,7 +126,6 @@ impl HeldOut {
             t,
             state,
         );
-        let objective = config.scheduler.prediction_type;
         let q = batch::QSample {
             shape,
             timesteps,
@@ -146,17 +142,15 @@ impl HeldOut {
             .output;
         plan.set_label("loss");
         let (simple_weight, bound_weight) = loss::loss_weights(config.loss, timesteps);
-        let x0_map = objective.x0_map(schedule.alpha_bar(0));
-        let variance = config.scheduler.variance_type;
         let inputs = (bound_weight != 0.0).then(|| loss::Bound {
             x0,
             x_t,
             t,
             table: plan.external("bound", &v[8]),
             timesteps,
-            mean_from_x: x0_map.from_x as f32,
-            mean_from_out: x0_map.from_out as f32,
-            log_sigma: (0.5 * loss_weight::model_log_variance(&schedule, variance, 0)) as f32,
+            mean_from_x: bound_table.mean_from_x,
+            mean_from_out: bound_table.mean_from_out,
+            log_sigma: bound_table.log_sigma,
         });
         loss::emit(
             &mut plan,

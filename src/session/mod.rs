@@ -18,6 +18,7 @@ pub(crate) mod tensor_file;
 pub mod trainer;
 
 pub use files_error::FilesError;
+pub use tensor_file::save_tensors;
 
 /// A training run that cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -214,22 +214,25 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 struct Speed {
     marks: VecDeque<(Duration, u64)>,
+    last: f64,
 }
 
 impl Speed {
     /// Notes that `images` were done in all after `time` of training; returns the images a second.
     fn mark(&mut self, time: Duration, images: u64) -> f64 {
-        while self.marks.len() > 2 && time.saturating_sub(self.marks[0].0).as_secs_f64() > 10.0 {
+        let since = |mark: &(Duration, u64)| time.saturating_sub(mark.0).as_secs_f64();
+        // Figures come in bursts: what is close together says nothing of the speed.
+        if self.marks.back().is_some_and(|mark| since(mark) < 0.1) {
+            return self.last;
+        }
+        while self.marks.len() > 2 && since(&self.marks[0]) > 10.0 {
             self.marks.pop_front();
         }
-        self.marks.push_back((time, images));
-        let (since, before) = self.marks[0];
-        let seconds = time.saturating_sub(since).as_secs_f64();
-        if seconds > 0.0 {
-            (images - before) as f64 / seconds
-        } else {
-            0.0
+        if let Some(mark) = self.marks.front() {
+            self.last = (images - mark.1) as f64 / since(mark);
         }
+        self.marks.push_back((time, images));
+        self.last
     }
 }
 
@@ -327,6 +330,7 @@ impl Run {
         };
         fs::create_dir_all(dir).map_err(|e| FilesError::write(dir, e))?;
         let step = trainer.step();
+        let step_images = (trainer.config().batch * trainer.config().accumulate) as u64;
         let open = |name: &str, header: &str| LogTable::open(&dir.join(name), header, step);
         Ok(Self {
             gpu: Arc::clone(gpu),
@@ -342,7 +346,10 @@ impl Run {
             before,
             begun: Instant::now(),
             training: Duration::ZERO,
-            speed: Speed::default(),
+            speed: Speed {
+                marks: VecDeque::from([(Duration::ZERO, step * step_images)]),
+                last: 0.0,
+            },
             flushed: Instant::now(),
             saved_at: resuming.then_some(step),
             trainer,

@@ -69,6 +69,8 @@ pub struct SampleRun {
     first: usize,
     pacer: Pacer,
     images: Vec<f32>,
+    /// x_T of every image, if they are kept.
+    starts: Option<Vec<f32>>,
     frames_at: Vec<usize>,
     frames: Vec<Frame>,
 }
@@ -174,6 +176,7 @@ impl SampleRun {
             first: 0,
             pacer: Pacer::new(Pace::FULL),
             images: Vec::new(),
+            starts: None,
             frames_at: Vec::new(),
             frames: Vec::new(),
         })
@@ -187,6 +190,13 @@ impl SampleRun {
             .map(|i| i * last / count.saturating_sub(1).max(1))
             .collect();
         self.frames_at.dedup();
+        self
+    }
+
+    /// Keeps x_T of every image as well.
+    #[must_use]
+    pub fn with_starts(mut self) -> Self {
+        self.starts = Some(Vec::new());
         self
     }
 
@@ -237,6 +247,10 @@ impl SampleRun {
                 self.pacer
                     .submit(&self.gpu, encoder.finish(), self.start.cost());
                 self.phase = Some(0);
+                if self.starts.is_some() {
+                    let start = self.read_images()?;
+                    self.starts.get_or_insert_default().extend(start);
+                }
                 self.keep_frame(0)?;
                 continue;
             }
@@ -311,14 +325,27 @@ impl SampleRun {
 
     #[cfg(not(target_arch = "wasm32"))]
     fn finish_batch(&mut self) -> Result<()> {
-        let data = crate::gpu::readback::read_f32(&self.gpu, std::slice::from_ref(&self.x))?;
-        let images = tensor::plan_to_nchw(self.shape, &data[0]);
-        let size = self.shape.c * self.shape.h * self.shape.w;
-        let wanted = (self.request.count - self.first).min(self.shape.b);
-        self.images.extend_from_slice(&images[..wanted * size]);
+        let images = self.read_images()?;
+        self.images.extend(images);
         self.first += self.shape.b;
         self.phase = None;
         Ok(())
+    }
+
+    /// x now, of those images of the batch that are wanted, `[n, C, H, W]`.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn read_images(&self) -> Result<Vec<f32>> {
+        let data = crate::gpu::readback::read_f32(&self.gpu, std::slice::from_ref(&self.x))?;
+        let mut images = tensor::plan_to_nchw(self.shape, &data[0]);
+        let wanted = (self.request.count - self.first).min(self.shape.b);
+        images.truncate(wanted * self.shape.c * self.shape.h * self.shape.w);
+        Ok(images)
+    }
+
+    /// x_T of the images that are begun, `[n, C, H, W]`; empty unless asked for by
+    /// [`SampleRun::with_starts`].
+    pub fn starts(&self) -> &[f32] {
+        self.starts.as_deref().unwrap_or_default()
     }
 
     /// The finished images, `[N, C, H, W]` in about [−1, 1].

@@ -170,3 +170,14 @@ pub(crate) fn write(
     }
     Ok(())
 }
+
+/// Writes a safetensors file of f32 tensors (name, shape, values in row-major order), atomically.
+///
+/// # Errors
+/// Names that are doubled, lengths that are not the shape's, values that are not finite (all
+/// before anything is written), or a failed write.
+pub fn save_tensors(path: &Path, tensors: &[(&str, &[usize], &[f32])]) -> Result<(), FilesError> {
+    check(tensors, path)?;
+    let metadata = Map::from_iter([("format".to_owned(), json!("pt"))]);
+    super::atomic::write_atomic(path, |out| write(out, metadata, tensors))
+}

@@ -692,7 +692,7 @@ fn build_micro(
     batch::timesteps(
         &mut plan,
         (config.batch, timesteps),
-        batch::TimestepDraw::Uniform,
+        batch::TimestepDraw::Stratified,
         (stream::TIMESTEP, RandomStep::MicroStep),
         t,
         state,
