@@ -107,6 +107,7 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    quieten_drivers();
     start_log();
     let fault: Arc<Mutex<Option<String>>> = Arc::default();
     panic::set_hook(Box::new({
@@ -161,6 +162,16 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
 fn report(message: &str) {
     // Nothing is left to do when even this cannot be written.
     let _ = writeln!(std::io::stderr(), "error: {message}");
+}
+
+/// Without a window system's session, Mesa's layer that sorts Vulkan devices by screen has the Wayland
+/// library complain ("error: XDG_RUNTIME_DIR …") although nobody asked for a screen.
+fn quieten_drivers() {
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: the program's first statement; no other thread exists yet that could read the
+        // environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
 }
 
 fn start_log() {

@@ -61,11 +61,17 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::NoAdapter`], [`GpuError::NoSuchAdapter`] or [`GpuError::NoDevice`].
     pub async fn open(choice: &AdapterChoice) -> Result<Arc<Self>, GpuError> {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.flags = wgpu::InstanceFlags::empty();
-        let instance = wgpu::Instance::new(descriptor);
-        let adapter = Self::choose(&instance, choice).await?;
+        let adapter = Self::choose(choice).await?;
         Self::from_adapter(&adapter).await
+    }
+
+    /// The adapters that can compute, the best first.
+    pub async fn adapters() -> Vec<wgpu::AdapterInfo> {
+        let mut found = Self::enumerate(wgpu::Backends::PRIMARY).await;
+        if found.is_empty() {
+            found = Self::enumerate(wgpu::Backends::SECONDARY).await;
+        }
+        found.iter().map(wgpu::Adapter::get_info).collect()
     }
 
     /// [`Gpu::open`] for code that may block.
@@ -77,69 +83,72 @@ impl Gpu {
         pollster::block_on(Self::open(choice))
     }
 
-    async fn choose(
-        instance: &wgpu::Instance,
-        choice: &AdapterChoice,
-    ) -> Result<wgpu::Adapter, GpuError> {
-        let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    /// The adapters of some backends that can compute, the best first.
+    async fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.flags = wgpu::InstanceFlags::empty();
+        descriptor.backends = backends;
+        let instance = wgpu::Instance::new(descriptor);
+        let mut adapters = instance.enumerate_adapters(backends).await;
+        if adapters.is_empty() {
+            // Some browsers list nothing but answer this.
+            let options = wgpu::RequestAdapterOptions {
+                power_preference: wgpu::PowerPreference::HighPerformance,
+                ..Default::default()
+            };
+            adapters.extend(instance.request_adapter(&options).await);
+        }
         adapters.retain(|a| {
             a.get_downlevel_capabilities()
                 .flags
                 .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
         });
-        if adapters.is_empty() {
-            return instance
-                .request_adapter(&wgpu::RequestAdapterOptions {
-                    power_preference: wgpu::PowerPreference::HighPerformance,
-                    ..Default::default()
-                })
-                .await
-                .map_err(|_| GpuError::NoAdapter {
-                    advice: driver_advice(),
-                });
-        }
-        let rank = |a: &wgpu::Adapter| {
-            let info = a.get_info();
-            let kind = match info.device_type {
-                wgpu::DeviceType::DiscreteGpu => 0,
-                wgpu::DeviceType::IntegratedGpu => 1,
-                wgpu::DeviceType::VirtualGpu => 2,
-                wgpu::DeviceType::Other => 3,
-                wgpu::DeviceType::Cpu => 4,
-            };
-            (kind, u32::from(info.backend == wgpu::Backend::Gl))
-        };
-        adapters.sort_by_key(rank);
-        let names = || {
-            adapters
-                .iter()
-                .map(|a| format!("\"{}\"", a.get_info().name))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let found = match choice {
-            AdapterChoice::Best => Some(0),
-            AdapterChoice::Cpu => adapters
-                .iter()
-                .position(|a| a.get_info().device_type == wgpu::DeviceType::Cpu),
+        adapters.sort_by_key(|a| match a.get_info().device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        });
+        adapters
+    }
+
+    async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, GpuError> {
+        let fits = |a: &wgpu::Adapter| match choice {
+            AdapterChoice::Best => true,
+            AdapterChoice::Cpu => a.get_info().device_type == wgpu::DeviceType::Cpu,
             AdapterChoice::Named(name) => {
-                let wanted = name.to_lowercase();
-                adapters
-                    .iter()
-                    .position(|a| a.get_info().name.to_lowercase().contains(&wanted))
+                let found = a.get_info().name.to_lowercase();
+                found.contains(&name.to_lowercase())
             }
         };
-        match (found, choice) {
-            (Some(i), _) => Ok(adapters.swap_remove(i)),
-            (None, AdapterChoice::Named(name)) => Err(GpuError::NoSuchAdapter {
-                wanted: name.clone(),
-                available: names(),
-            }),
-            (None, _) => Err(GpuError::NoSuchAdapter {
-                wanted: "a software (CPU) adapter".into(),
-                available: names(),
-            }),
+        let mut names = Vec::new();
+        // OpenGL only where nothing else serves: to look for it starts a part of the window system.
+        for backends in [wgpu::Backends::PRIMARY, wgpu::Backends::SECONDARY] {
+            let mut adapters = Self::enumerate(backends).await;
+            if let Some(i) = adapters.iter().position(fits) {
+                return Ok(adapters.swap_remove(i));
+            }
+            names.extend(
+                adapters
+                    .iter()
+                    .map(|a| format!("\"{}\"", a.get_info().name)),
+            );
         }
+        if names.is_empty() {
+            return Err(GpuError::NoAdapter {
+                advice: driver_advice(),
+            });
+        }
+        names.dedup();
+        let available = names.join(", ");
+        Err(match choice {
+            AdapterChoice::Named(name) => GpuError::NoSuchAdapter {
+                wanted: name.clone(),
+                available,
+            },
+            _ => GpuError::NoSoftwareAdapter { available },
+        })
     }
 
     async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Arc<Self>, GpuError> {

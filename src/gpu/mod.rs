@@ -27,6 +27,12 @@ pub enum GpuError {
         /// The names there are.
         available: String,
     },
+    /// `--cpu` finds no software adapter.
+    #[error("This machine has no software adapter, only {available}; leave --cpu out to use that.")]
+    NoSoftwareAdapter {
+        /// The names there are.
+        available: String,
+    },
     /// The adapter refused to open a device.
     #[error(
         "The adapter \"{adapter}\" could not be opened ({reason}); try another with --adapter, or --cpu."

@@ -276,6 +276,10 @@ fn compare_group(case: &Case, computed: &Tensors, spec: &Spec) -> Group {
     // Whether rounding explains all that is beyond the tolerance.
     let mut explained = true;
     for (name, expected) in case.tensors.iter().filter(|(n, _)| (spec.has)(n)) {
+        // Without what it was made from, x_t is an input only.
+        if name == "x_t" && (case.get("x0").is_none() || case.get("eps").is_none()) {
+            continue;
+        }
         let param = name.split_once('.').map_or("", |(_, param)| param);
         let is_zero = case.zero.iter().any(|z| z == param);
         let found = computed.get(name);
@@ -298,10 +302,11 @@ fn compare_group(case: &Case, computed: &Tensors, spec: &Spec) -> Group {
             }
             Measure::Each(tolerance) => match found.filter(|f| f.shape == expected.shape) {
                 Some(found) => {
-                    let size = expected.data.len() / expected.shape[0].max(1);
+                    let steps = expected.shape.first().copied().unwrap_or(0);
+                    let size = expected.data.len() / steps.max(1);
                     let other = |end: &str| computed.get(&format!("{name}{end}"));
                     let both = other(FROM_REFERENCE).zip(other(NUDGED));
-                    for i in 0..expected.shape[0] {
+                    for i in 0..steps {
                         let step = |t: &Tensor| t.data[i * size..(i + 1) * size].to_vec();
                         let (f, e) = (step(found), step(expected));
                         let error = slice_error(&f, &e, None);

@@ -69,6 +69,10 @@ pub struct Pacer {
 }
 
 impl Pacer {
+    /// Submissions after which a caller should come up for air: a device that finishes them as fast as
+    /// they are encoded always has room for one more.
+    pub const AT_ONCE: usize = 4;
+
     /// Starts with a guess of the device's speed that suits the slowest.
     pub const fn new(pace: Pace) -> Self {
         Self {

@@ -235,7 +235,10 @@ impl SampleRun {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn pump(&mut self) -> Result<bool> {
         self.gpu.check()?;
-        while self.first < self.request.count {
+        for _ in 0..Pacer::AT_ONCE {
+            if self.first >= self.request.count {
+                break;
+            }
             let Some(budget) = self.pacer.budget(&self.gpu) else {
                 return Ok(false);
             };
@@ -271,7 +274,7 @@ impl SampleRun {
                 }
             }
         }
-        Ok(true)
+        Ok(self.first >= self.request.count)
     }
 
     /// Waits for room. Native only.

@@ -415,7 +415,10 @@ impl Trainer {
     /// A lost device, or [`TrainError::NotFinite`] (the weights are then those before that step).
     pub fn pump(&mut self, until: u64) -> Result<Vec<StepReport>> {
         self.gpu.check()?;
-        while self.step < until {
+        for _ in 0..Pacer::AT_ONCE {
+            if self.step >= until {
+                break;
+            }
             if self.phase == Phase::Update && !self.ring.has_room() {
                 break;
             }
