@@ -254,7 +254,7 @@ impl Trainer {
         let micro = build_micro(
             &config, &schedule, train, &model, &sets, &fixed, layout, variants,
         )?
-        .prepare_with(gpu, |done, of| progress(done, of))?;
+        .prepare_with(gpu, progress)?;
         let mut builder = PlanBuilder::with_variants(variants);
         let chunks = sets.bind_chunks(&mut builder);
         let stats = builder.external("stats", &fixed.report.part(0, STATS_WORDS as u64));
