@@ -3,6 +3,8 @@
 //! The library is the numeric core; it knows nothing of any interface. The model is DDPM
 //! (Ho, Jain, Abbeel 2020, arXiv:2006.11239). `ARCHITECTURE.md` is the map.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod bench;
 pub mod data;
 pub mod diffusion;
 mod error;

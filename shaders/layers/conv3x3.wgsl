@@ -1,6 +1,6 @@
-// 3x3 convolution with stride 1 and padding 1, channels last. One thread makes 8 neighbouring
-// pixels of a row by 8 channels, and slides a window of 10 pixels over the three taps of a kernel
-// row: 10 loads of the input serve 24 products.
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
+// One thread makes 8 neighbouring pixels of a line by 8 channels, and slides a window of 10 pixels
+// over the three taps of a kernel row: 10 loads of the input serve 24 products.
 //
 // Loops are kept under 32768 turns a thread: some drivers stop a shader's loops at 65535.
 struct Params {
@@ -15,11 +15,11 @@ struct Params {
     stride: u32,
     pad: u32,
     rows: u32,         // strips of 8 pixels: B * H * strips
-    column_tiles: u32,
+    column_tiles: u32, // tiles of channels
     flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate
     splits: u32,       // backward_weight: parts of the batch
     split_images: u32, // images a part
-    strips: u32,       // strips a row: W / 8, rounded up
+    strips: u32,       // strips a line: W / 8, rounded up
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
@@ -34,7 +34,10 @@ fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4
     return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
 }
 
-fn epilogue(acc: vec4f, row: u32, column: u32) {
+fn store(acc: vec4f, row: u32, column: u32) {
+    if column >= params.out_c4 {
+        return;
+    }
     var v = acc;
     let at = row * params.out_c4 + column;
     if (params.flags & 1u) != 0u {
@@ -52,20 +55,19 @@ fn epilogue(acc: vec4f, row: u32, column: u32) {
     y[at] = v;
 }
 
-fn store(a: vec4f, b: vec4f, row: u32, column: u32) {
-    epilogue(a, row, column);
-    if column + 1u < params.out_c4 {
-        epilogue(b, row, column + 1u);
+fn store_input(acc: vec4f, row: u32, column: u32) {
+    if column >= params.in_c4 {
+        return;
     }
+    let at = row * params.in_c4 + column;
+    x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
 }
 
-fn store_input(a: vec4f, b: vec4f, row: u32, column: u32) {
-    let at = row * params.in_c4 + column;
-    let add = (params.flags & 8u) != 0u;
-    x[at] = select(a, a + x[at], add);
-    if column + 1u < params.in_c4 {
-        x[at + 1u] = select(b, b + x[at + 1u], add);
+fn store_weight(acc: vec4f, at: u32, column: u32) {
+    if column >= params.out_c4 {
+        return;
     }
+    weight[at] = select(acc, acc + weight[at], (params.flags & 8u) != 0u);
 }
 
 // y = bias + sample + residual + sum over taps and input channels of x * weight.
@@ -89,44 +91,44 @@ fn forward(
     let depth = params.in_c4;
     let width = i32(params.in_w);
     // The window: 10 pixels from px - 1, as offsets in a line; outside is zero.
-    let c0 = i32(px) + -1;
-    let c1 = i32(px) + 0;
-    let c2 = i32(px) + 1;
-    let c3 = i32(px) + 2;
-    let c4 = i32(px) + 3;
-    let c5 = i32(px) + 4;
-    let c6 = i32(px) + 5;
-    let c7 = i32(px) + 6;
-    let c8 = i32(px) + 7;
-    let c9 = i32(px) + 8;
-    let o0 = u32(clamp(c0, 0, width - 1)) * depth;
-    let o1 = u32(clamp(c1, 0, width - 1)) * depth;
-    let o2 = u32(clamp(c2, 0, width - 1)) * depth;
-    let o3 = u32(clamp(c3, 0, width - 1)) * depth;
-    let o4 = u32(clamp(c4, 0, width - 1)) * depth;
-    let o5 = u32(clamp(c5, 0, width - 1)) * depth;
-    let o6 = u32(clamp(c6, 0, width - 1)) * depth;
-    let o7 = u32(clamp(c7, 0, width - 1)) * depth;
-    let o8 = u32(clamp(c8, 0, width - 1)) * depth;
-    let o9 = u32(clamp(c9, 0, width - 1)) * depth;
-    let k0 = c0 >= 0 && c0 < width;
-    let k1 = c1 >= 0 && c1 < width;
-    let k2 = c2 >= 0 && c2 < width;
-    let k3 = c3 >= 0 && c3 < width;
-    let k4 = c4 >= 0 && c4 < width;
-    let k5 = c5 >= 0 && c5 < width;
-    let k6 = c6 >= 0 && c6 < width;
-    let k7 = c7 >= 0 && c7 < width;
-    let k8 = c8 >= 0 && c8 < width;
-    let k9 = c9 >= 0 && c9 < width;
+    let col0 = i32(px) + -1;
+    let col1 = i32(px) + 0;
+    let col2 = i32(px) + 1;
+    let col3 = i32(px) + 2;
+    let col4 = i32(px) + 3;
+    let col5 = i32(px) + 4;
+    let col6 = i32(px) + 5;
+    let col7 = i32(px) + 6;
+    let col8 = i32(px) + 7;
+    let col9 = i32(px) + 8;
+    let off0 = u32(clamp(col0, 0, width - 1)) * depth;
+    let off1 = u32(clamp(col1, 0, width - 1)) * depth;
+    let off2 = u32(clamp(col2, 0, width - 1)) * depth;
+    let off3 = u32(clamp(col3, 0, width - 1)) * depth;
+    let off4 = u32(clamp(col4, 0, width - 1)) * depth;
+    let off5 = u32(clamp(col5, 0, width - 1)) * depth;
+    let off6 = u32(clamp(col6, 0, width - 1)) * depth;
+    let off7 = u32(clamp(col7, 0, width - 1)) * depth;
+    let off8 = u32(clamp(col8, 0, width - 1)) * depth;
+    let off9 = u32(clamp(col9, 0, width - 1)) * depth;
+    let real0 = col0 >= 0 && col0 < width;
+    let real1 = col1 >= 0 && col1 < width;
+    let real2 = col2 >= 0 && col2 < width;
+    let real3 = col3 >= 0 && col3 < width;
+    let real4 = col4 >= 0 && col4 < width;
+    let real5 = col5 >= 0 && col5 < width;
+    let real6 = col6 >= 0 && col6 < width;
+    let real7 = col7 >= 0 && col7 < width;
+    let real8 = col8 >= 0 && col8 < width;
+    let real9 = col9 >= 0 && col9 < width;
     var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
     var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
     var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
     let zero = vec4f();
     let co = params.out_c4;
-    // An overhanging second half reads the first again and is not stored.
-    let over = select(1u, 0u, column + 1u >= params.out_c4);
+    // Columns that overhang read the last valid one again and are not stored.
+    let over1 = (min(column + 1u, params.out_c4 - 1u) - column);
     for (var ky = 0i; ky < 3; ky++) {
         let sy = py + ky - 1;
         let inside = sy >= 0 && sy < i32(params.in_h);
@@ -134,136 +136,146 @@ fn forward(
             continue;
         }
         let start = (image * params.in_h + u32(sy)) * params.in_w * depth;
-        let m0 = k0;
-        let m1 = k1;
-        let m2 = k2;
-        let m3 = k3;
-        let m4 = k4;
-        let m5 = k5;
-        let m6 = k6;
-        let m7 = k7;
-        let m8 = k8;
-        let m9 = k9;
+        let m0 = real0;
+        let m1 = real1;
+        let m2 = real2;
+        let m3 = real3;
+        let m4 = real4;
+        let m5 = real5;
+        let m6 = real6;
+        let m7 = real7;
+        let m8 = real8;
+        let m9 = real9;
         let tap0 = u32(ky) * 3u * params.in_c4 * 4u * co + column;
         let tap1 = tap0 + params.in_c4 * 4u * co;
         let tap2 = tap1 + params.in_c4 * 4u * co;
         for (var c = 0u; c < depth; c++) {
-            let v0 = select(zero, x[start + o0 + c], m0);
-            let v1 = select(zero, x[start + o1 + c], m1);
-            let v2 = select(zero, x[start + o2 + c], m2);
-            let v3 = select(zero, x[start + o3 + c], m3);
-            let v4 = select(zero, x[start + o4 + c], m4);
-            let v5 = select(zero, x[start + o5 + c], m5);
-            let v6 = select(zero, x[start + o6 + c], m6);
-            let v7 = select(zero, x[start + o7 + c], m7);
-            let v8 = select(zero, x[start + o8 + c], m8);
-            let v9 = select(zero, x[start + o9 + c], m9);
+            let v0 = select(zero, x[start + off0 + c], m0);
+            let v1 = select(zero, x[start + off1 + c], m1);
+            let v2 = select(zero, x[start + off2 + c], m2);
+            let v3 = select(zero, x[start + off3 + c], m3);
+            let v4 = select(zero, x[start + off4 + c], m4);
+            let v5 = select(zero, x[start + off5 + c], m5);
+            let v6 = select(zero, x[start + off6 + c], m6);
+            let v7 = select(zero, x[start + off7 + c], m7);
+            let v8 = select(zero, x[start + off8 + c], m8);
+            let v9 = select(zero, x[start + off9 + c], m9);
             {
                 let w = tap0 + 4u * c * co;
-                let p0 = weight[w];
-                let p1 = weight[w + co];
-                let p2 = weight[w + 2u * co];
-                let p3 = weight[w + 3u * co];
-                let q0 = weight[w + over];
-                let q1 = weight[w + over + co];
-                let q2 = weight[w + over + 2u * co];
-                let q3 = weight[w + over + 3u * co];
-                a0 = mac(a0, v0, p0, p1, p2, p3);
-                b0 = mac(b0, v0, q0, q1, q2, q3);
-                a1 = mac(a1, v1, p0, p1, p2, p3);
-                b1 = mac(b1, v1, q0, q1, q2, q3);
-                a2 = mac(a2, v2, p0, p1, p2, p3);
-                b2 = mac(b2, v2, q0, q1, q2, q3);
-                a3 = mac(a3, v3, p0, p1, p2, p3);
-                b3 = mac(b3, v3, q0, q1, q2, q3);
-                a4 = mac(a4, v4, p0, p1, p2, p3);
-                b4 = mac(b4, v4, q0, q1, q2, q3);
-                a5 = mac(a5, v5, p0, p1, p2, p3);
-                b5 = mac(b5, v5, q0, q1, q2, q3);
-                a6 = mac(a6, v6, p0, p1, p2, p3);
-                b6 = mac(b6, v6, q0, q1, q2, q3);
-                a7 = mac(a7, v7, p0, p1, p2, p3);
-                b7 = mac(b7, v7, q0, q1, q2, q3);
+                let wa0 = weight[w];
+                let wa1 = weight[w + co];
+                let wa2 = weight[w + 2u * co];
+                let wa3 = weight[w + 3u * co];
+                let wb0 = weight[w + over1];
+                let wb1 = weight[w + co + over1];
+                let wb2 = weight[w + 2u * co + over1];
+                let wb3 = weight[w + 3u * co + over1];
+                a0 = mac(a0, v0, wa0, wa1, wa2, wa3);
+                b0 = mac(b0, v0, wb0, wb1, wb2, wb3);
+                a1 = mac(a1, v1, wa0, wa1, wa2, wa3);
+                b1 = mac(b1, v1, wb0, wb1, wb2, wb3);
+                a2 = mac(a2, v2, wa0, wa1, wa2, wa3);
+                b2 = mac(b2, v2, wb0, wb1, wb2, wb3);
+                a3 = mac(a3, v3, wa0, wa1, wa2, wa3);
+                b3 = mac(b3, v3, wb0, wb1, wb2, wb3);
+                a4 = mac(a4, v4, wa0, wa1, wa2, wa3);
+                b4 = mac(b4, v4, wb0, wb1, wb2, wb3);
+                a5 = mac(a5, v5, wa0, wa1, wa2, wa3);
+                b5 = mac(b5, v5, wb0, wb1, wb2, wb3);
+                a6 = mac(a6, v6, wa0, wa1, wa2, wa3);
+                b6 = mac(b6, v6, wb0, wb1, wb2, wb3);
+                a7 = mac(a7, v7, wa0, wa1, wa2, wa3);
+                b7 = mac(b7, v7, wb0, wb1, wb2, wb3);
             }
             {
                 let w = tap1 + 4u * c * co;
-                let p0 = weight[w];
-                let p1 = weight[w + co];
-                let p2 = weight[w + 2u * co];
-                let p3 = weight[w + 3u * co];
-                let q0 = weight[w + over];
-                let q1 = weight[w + over + co];
-                let q2 = weight[w + over + 2u * co];
-                let q3 = weight[w + over + 3u * co];
-                a0 = mac(a0, v1, p0, p1, p2, p3);
-                b0 = mac(b0, v1, q0, q1, q2, q3);
-                a1 = mac(a1, v2, p0, p1, p2, p3);
-                b1 = mac(b1, v2, q0, q1, q2, q3);
-                a2 = mac(a2, v3, p0, p1, p2, p3);
-                b2 = mac(b2, v3, q0, q1, q2, q3);
-                a3 = mac(a3, v4, p0, p1, p2, p3);
-                b3 = mac(b3, v4, q0, q1, q2, q3);
-                a4 = mac(a4, v5, p0, p1, p2, p3);
-                b4 = mac(b4, v5, q0, q1, q2, q3);
-                a5 = mac(a5, v6, p0, p1, p2, p3);
-                b5 = mac(b5, v6, q0, q1, q2, q3);
-                a6 = mac(a6, v7, p0, p1, p2, p3);
-                b6 = mac(b6, v7, q0, q1, q2, q3);
-                a7 = mac(a7, v8, p0, p1, p2, p3);
-                b7 = mac(b7, v8, q0, q1, q2, q3);
+                let wa0 = weight[w];
+                let wa1 = weight[w + co];
+                let wa2 = weight[w + 2u * co];
+                let wa3 = weight[w + 3u * co];
+                let wb0 = weight[w + over1];
+                let wb1 = weight[w + co + over1];
+                let wb2 = weight[w + 2u * co + over1];
+                let wb3 = weight[w + 3u * co + over1];
+                a0 = mac(a0, v1, wa0, wa1, wa2, wa3);
+                b0 = mac(b0, v1, wb0, wb1, wb2, wb3);
+                a1 = mac(a1, v2, wa0, wa1, wa2, wa3);
+                b1 = mac(b1, v2, wb0, wb1, wb2, wb3);
+                a2 = mac(a2, v3, wa0, wa1, wa2, wa3);
+                b2 = mac(b2, v3, wb0, wb1, wb2, wb3);
+                a3 = mac(a3, v4, wa0, wa1, wa2, wa3);
+                b3 = mac(b3, v4, wb0, wb1, wb2, wb3);
+                a4 = mac(a4, v5, wa0, wa1, wa2, wa3);
+                b4 = mac(b4, v5, wb0, wb1, wb2, wb3);
+                a5 = mac(a5, v6, wa0, wa1, wa2, wa3);
+                b5 = mac(b5, v6, wb0, wb1, wb2, wb3);
+                a6 = mac(a6, v7, wa0, wa1, wa2, wa3);
+                b6 = mac(b6, v7, wb0, wb1, wb2, wb3);
+                a7 = mac(a7, v8, wa0, wa1, wa2, wa3);
+                b7 = mac(b7, v8, wb0, wb1, wb2, wb3);
             }
             {
                 let w = tap2 + 4u * c * co;
-                let p0 = weight[w];
-                let p1 = weight[w + co];
-                let p2 = weight[w + 2u * co];
-                let p3 = weight[w + 3u * co];
-                let q0 = weight[w + over];
-                let q1 = weight[w + over + co];
-                let q2 = weight[w + over + 2u * co];
-                let q3 = weight[w + over + 3u * co];
-                a0 = mac(a0, v2, p0, p1, p2, p3);
-                b0 = mac(b0, v2, q0, q1, q2, q3);
-                a1 = mac(a1, v3, p0, p1, p2, p3);
-                b1 = mac(b1, v3, q0, q1, q2, q3);
-                a2 = mac(a2, v4, p0, p1, p2, p3);
-                b2 = mac(b2, v4, q0, q1, q2, q3);
-                a3 = mac(a3, v5, p0, p1, p2, p3);
-                b3 = mac(b3, v5, q0, q1, q2, q3);
-                a4 = mac(a4, v6, p0, p1, p2, p3);
-                b4 = mac(b4, v6, q0, q1, q2, q3);
-                a5 = mac(a5, v7, p0, p1, p2, p3);
-                b5 = mac(b5, v7, q0, q1, q2, q3);
-                a6 = mac(a6, v8, p0, p1, p2, p3);
-                b6 = mac(b6, v8, q0, q1, q2, q3);
-                a7 = mac(a7, v9, p0, p1, p2, p3);
-                b7 = mac(b7, v9, q0, q1, q2, q3);
+                let wa0 = weight[w];
+                let wa1 = weight[w + co];
+                let wa2 = weight[w + 2u * co];
+                let wa3 = weight[w + 3u * co];
+                let wb0 = weight[w + over1];
+                let wb1 = weight[w + co + over1];
+                let wb2 = weight[w + 2u * co + over1];
+                let wb3 = weight[w + 3u * co + over1];
+                a0 = mac(a0, v2, wa0, wa1, wa2, wa3);
+                b0 = mac(b0, v2, wb0, wb1, wb2, wb3);
+                a1 = mac(a1, v3, wa0, wa1, wa2, wa3);
+                b1 = mac(b1, v3, wb0, wb1, wb2, wb3);
+                a2 = mac(a2, v4, wa0, wa1, wa2, wa3);
+                b2 = mac(b2, v4, wb0, wb1, wb2, wb3);
+                a3 = mac(a3, v5, wa0, wa1, wa2, wa3);
+                b3 = mac(b3, v5, wb0, wb1, wb2, wb3);
+                a4 = mac(a4, v6, wa0, wa1, wa2, wa3);
+                b4 = mac(b4, v6, wb0, wb1, wb2, wb3);
+                a5 = mac(a5, v7, wa0, wa1, wa2, wa3);
+                b5 = mac(b5, v7, wb0, wb1, wb2, wb3);
+                a6 = mac(a6, v8, wa0, wa1, wa2, wa3);
+                b6 = mac(b6, v8, wb0, wb1, wb2, wb3);
+                a7 = mac(a7, v9, wa0, wa1, wa2, wa3);
+                b7 = mac(b7, v9, wb0, wb1, wb2, wb3);
             }
         }
     }
     let row = line * params.in_w + px;
     let count = params.in_w - px;
-    store(a0, b0, row, column);
+    if count > 0u {
+        store(a0, row + 0u, column + 0u);
+        store(b0, row + 0u, column + 1u);
+    }
     if count > 1u {
-        store(a1, b1, row + 1u, column);
+        store(a1, row + 1u, column + 0u);
+        store(b1, row + 1u, column + 1u);
     }
     if count > 2u {
-        store(a2, b2, row + 2u, column);
+        store(a2, row + 2u, column + 0u);
+        store(b2, row + 2u, column + 1u);
     }
     if count > 3u {
-        store(a3, b3, row + 3u, column);
+        store(a3, row + 3u, column + 0u);
+        store(b3, row + 3u, column + 1u);
     }
     if count > 4u {
-        store(a4, b4, row + 4u, column);
+        store(a4, row + 4u, column + 0u);
+        store(b4, row + 4u, column + 1u);
     }
     if count > 5u {
-        store(a5, b5, row + 5u, column);
+        store(a5, row + 5u, column + 0u);
+        store(b5, row + 5u, column + 1u);
     }
     if count > 6u {
-        store(a6, b6, row + 6u, column);
+        store(a6, row + 6u, column + 0u);
+        store(b6, row + 6u, column + 1u);
     }
     if count > 7u {
-        store(a7, b7, row + 7u, column);
+        store(a7, row + 7u, column + 0u);
+        store(b7, row + 7u, column + 1u);
     }
 }
 
@@ -288,44 +300,44 @@ fn backward_input(
     let depth = params.out_c4;
     let width = i32(params.in_w);
     // The window: 10 pixels from px - 1, as offsets in a line; outside is zero.
-    let c0 = i32(px) + -1;
-    let c1 = i32(px) + 0;
-    let c2 = i32(px) + 1;
-    let c3 = i32(px) + 2;
-    let c4 = i32(px) + 3;
-    let c5 = i32(px) + 4;
-    let c6 = i32(px) + 5;
-    let c7 = i32(px) + 6;
-    let c8 = i32(px) + 7;
-    let c9 = i32(px) + 8;
-    let o0 = u32(clamp(c0, 0, width - 1)) * depth;
-    let o1 = u32(clamp(c1, 0, width - 1)) * depth;
-    let o2 = u32(clamp(c2, 0, width - 1)) * depth;
-    let o3 = u32(clamp(c3, 0, width - 1)) * depth;
-    let o4 = u32(clamp(c4, 0, width - 1)) * depth;
-    let o5 = u32(clamp(c5, 0, width - 1)) * depth;
-    let o6 = u32(clamp(c6, 0, width - 1)) * depth;
-    let o7 = u32(clamp(c7, 0, width - 1)) * depth;
-    let o8 = u32(clamp(c8, 0, width - 1)) * depth;
-    let o9 = u32(clamp(c9, 0, width - 1)) * depth;
-    let k0 = c0 >= 0 && c0 < width;
-    let k1 = c1 >= 0 && c1 < width;
-    let k2 = c2 >= 0 && c2 < width;
-    let k3 = c3 >= 0 && c3 < width;
-    let k4 = c4 >= 0 && c4 < width;
-    let k5 = c5 >= 0 && c5 < width;
-    let k6 = c6 >= 0 && c6 < width;
-    let k7 = c7 >= 0 && c7 < width;
-    let k8 = c8 >= 0 && c8 < width;
-    let k9 = c9 >= 0 && c9 < width;
+    let col0 = i32(px) + -1;
+    let col1 = i32(px) + 0;
+    let col2 = i32(px) + 1;
+    let col3 = i32(px) + 2;
+    let col4 = i32(px) + 3;
+    let col5 = i32(px) + 4;
+    let col6 = i32(px) + 5;
+    let col7 = i32(px) + 6;
+    let col8 = i32(px) + 7;
+    let col9 = i32(px) + 8;
+    let off0 = u32(clamp(col0, 0, width - 1)) * depth;
+    let off1 = u32(clamp(col1, 0, width - 1)) * depth;
+    let off2 = u32(clamp(col2, 0, width - 1)) * depth;
+    let off3 = u32(clamp(col3, 0, width - 1)) * depth;
+    let off4 = u32(clamp(col4, 0, width - 1)) * depth;
+    let off5 = u32(clamp(col5, 0, width - 1)) * depth;
+    let off6 = u32(clamp(col6, 0, width - 1)) * depth;
+    let off7 = u32(clamp(col7, 0, width - 1)) * depth;
+    let off8 = u32(clamp(col8, 0, width - 1)) * depth;
+    let off9 = u32(clamp(col9, 0, width - 1)) * depth;
+    let real0 = col0 >= 0 && col0 < width;
+    let real1 = col1 >= 0 && col1 < width;
+    let real2 = col2 >= 0 && col2 < width;
+    let real3 = col3 >= 0 && col3 < width;
+    let real4 = col4 >= 0 && col4 < width;
+    let real5 = col5 >= 0 && col5 < width;
+    let real6 = col6 >= 0 && col6 < width;
+    let real7 = col7 >= 0 && col7 < width;
+    let real8 = col8 >= 0 && col8 < width;
+    let real9 = col9 >= 0 && col9 < width;
     var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
     var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
     var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
     let zero = vec4f();
     let co = params.out_c4;
-    // An overhanging second half reads the first again and is not stored.
-    let over = select(4u, 0u, column + 1u >= params.in_c4) * co;
+    // Columns that overhang read the last valid one again and are not stored.
+    let over1 = 4u * co * (min(column + 1u, params.in_c4 - 1u) - column);
     for (var ky = 0i; ky < 3; ky++) {
         let sy = py + 1 - ky;
         let inside = sy >= 0 && sy < i32(params.in_h);
@@ -333,160 +345,170 @@ fn backward_input(
             continue;
         }
         let start = (image * params.in_h + u32(sy)) * params.in_w * depth;
-        let m0 = k0;
-        let m1 = k1;
-        let m2 = k2;
-        let m3 = k3;
-        let m4 = k4;
-        let m5 = k5;
-        let m6 = k6;
-        let m7 = k7;
-        let m8 = k8;
-        let m9 = k9;
+        let m0 = real0;
+        let m1 = real1;
+        let m2 = real2;
+        let m3 = real3;
+        let m4 = real4;
+        let m5 = real5;
+        let m6 = real6;
+        let m7 = real7;
+        let m8 = real8;
+        let m9 = real9;
         let tap0 = (u32(ky) * 3u * params.in_c4 + column) * 4u * co;
         let tap1 = tap0 + params.in_c4 * 4u * co;
         let tap2 = tap1 + params.in_c4 * 4u * co;
         for (var c = 0u; c < depth; c++) {
-            let v0 = select(zero, y[start + o0 + c], m0);
-            let v1 = select(zero, y[start + o1 + c], m1);
-            let v2 = select(zero, y[start + o2 + c], m2);
-            let v3 = select(zero, y[start + o3 + c], m3);
-            let v4 = select(zero, y[start + o4 + c], m4);
-            let v5 = select(zero, y[start + o5 + c], m5);
-            let v6 = select(zero, y[start + o6 + c], m6);
-            let v7 = select(zero, y[start + o7 + c], m7);
-            let v8 = select(zero, y[start + o8 + c], m8);
-            let v9 = select(zero, y[start + o9 + c], m9);
+            let v0 = select(zero, y[start + off0 + c], m0);
+            let v1 = select(zero, y[start + off1 + c], m1);
+            let v2 = select(zero, y[start + off2 + c], m2);
+            let v3 = select(zero, y[start + off3 + c], m3);
+            let v4 = select(zero, y[start + off4 + c], m4);
+            let v5 = select(zero, y[start + off5 + c], m5);
+            let v6 = select(zero, y[start + off6 + c], m6);
+            let v7 = select(zero, y[start + off7 + c], m7);
+            let v8 = select(zero, y[start + off8 + c], m8);
+            let v9 = select(zero, y[start + off9 + c], m9);
             {
                 let w = tap0 + c;
-                let r0 = weight[w];
-                let r1 = weight[w + co];
-                let r2 = weight[w + 2u * co];
-                let r3 = weight[w + 3u * co];
-                let s0 = weight[w + over];
-                let s1 = weight[w + over + co];
-                let s2 = weight[w + over + 2u * co];
-                let s3 = weight[w + over + 3u * co];
-                let p0 = vec4f(r0.x, r1.x, r2.x, r3.x);
-                let q0 = vec4f(s0.x, s1.x, s2.x, s3.x);
-                let p1 = vec4f(r0.y, r1.y, r2.y, r3.y);
-                let q1 = vec4f(s0.y, s1.y, s2.y, s3.y);
-                let p2 = vec4f(r0.z, r1.z, r2.z, r3.z);
-                let q2 = vec4f(s0.z, s1.z, s2.z, s3.z);
-                let p3 = vec4f(r0.w, r1.w, r2.w, r3.w);
-                let q3 = vec4f(s0.w, s1.w, s2.w, s3.w);
-                a0 = mac(a0, v2, p0, p1, p2, p3);
-                b0 = mac(b0, v2, q0, q1, q2, q3);
-                a1 = mac(a1, v3, p0, p1, p2, p3);
-                b1 = mac(b1, v3, q0, q1, q2, q3);
-                a2 = mac(a2, v4, p0, p1, p2, p3);
-                b2 = mac(b2, v4, q0, q1, q2, q3);
-                a3 = mac(a3, v5, p0, p1, p2, p3);
-                b3 = mac(b3, v5, q0, q1, q2, q3);
-                a4 = mac(a4, v6, p0, p1, p2, p3);
-                b4 = mac(b4, v6, q0, q1, q2, q3);
-                a5 = mac(a5, v7, p0, p1, p2, p3);
-                b5 = mac(b5, v7, q0, q1, q2, q3);
-                a6 = mac(a6, v8, p0, p1, p2, p3);
-                b6 = mac(b6, v8, q0, q1, q2, q3);
-                a7 = mac(a7, v9, p0, p1, p2, p3);
-                b7 = mac(b7, v9, q0, q1, q2, q3);
+                let ra0 = weight[w];
+                let ra1 = weight[w + co];
+                let ra2 = weight[w + 2u * co];
+                let ra3 = weight[w + 3u * co];
+                let rb0 = weight[w + over1];
+                let rb1 = weight[w + co + over1];
+                let rb2 = weight[w + 2u * co + over1];
+                let rb3 = weight[w + 3u * co + over1];
+                let wa0 = vec4f(ra0.x, ra1.x, ra2.x, ra3.x);
+                let wa1 = vec4f(ra0.y, ra1.y, ra2.y, ra3.y);
+                let wa2 = vec4f(ra0.z, ra1.z, ra2.z, ra3.z);
+                let wa3 = vec4f(ra0.w, ra1.w, ra2.w, ra3.w);
+                let wb0 = vec4f(rb0.x, rb1.x, rb2.x, rb3.x);
+                let wb1 = vec4f(rb0.y, rb1.y, rb2.y, rb3.y);
+                let wb2 = vec4f(rb0.z, rb1.z, rb2.z, rb3.z);
+                let wb3 = vec4f(rb0.w, rb1.w, rb2.w, rb3.w);
+                a0 = mac(a0, v2, wa0, wa1, wa2, wa3);
+                b0 = mac(b0, v2, wb0, wb1, wb2, wb3);
+                a1 = mac(a1, v3, wa0, wa1, wa2, wa3);
+                b1 = mac(b1, v3, wb0, wb1, wb2, wb3);
+                a2 = mac(a2, v4, wa0, wa1, wa2, wa3);
+                b2 = mac(b2, v4, wb0, wb1, wb2, wb3);
+                a3 = mac(a3, v5, wa0, wa1, wa2, wa3);
+                b3 = mac(b3, v5, wb0, wb1, wb2, wb3);
+                a4 = mac(a4, v6, wa0, wa1, wa2, wa3);
+                b4 = mac(b4, v6, wb0, wb1, wb2, wb3);
+                a5 = mac(a5, v7, wa0, wa1, wa2, wa3);
+                b5 = mac(b5, v7, wb0, wb1, wb2, wb3);
+                a6 = mac(a6, v8, wa0, wa1, wa2, wa3);
+                b6 = mac(b6, v8, wb0, wb1, wb2, wb3);
+                a7 = mac(a7, v9, wa0, wa1, wa2, wa3);
+                b7 = mac(b7, v9, wb0, wb1, wb2, wb3);
             }
             {
                 let w = tap1 + c;
-                let r0 = weight[w];
-                let r1 = weight[w + co];
-                let r2 = weight[w + 2u * co];
-                let r3 = weight[w + 3u * co];
-                let s0 = weight[w + over];
-                let s1 = weight[w + over + co];
-                let s2 = weight[w + over + 2u * co];
-                let s3 = weight[w + over + 3u * co];
-                let p0 = vec4f(r0.x, r1.x, r2.x, r3.x);
-                let q0 = vec4f(s0.x, s1.x, s2.x, s3.x);
-                let p1 = vec4f(r0.y, r1.y, r2.y, r3.y);
-                let q1 = vec4f(s0.y, s1.y, s2.y, s3.y);
-                let p2 = vec4f(r0.z, r1.z, r2.z, r3.z);
-                let q2 = vec4f(s0.z, s1.z, s2.z, s3.z);
-                let p3 = vec4f(r0.w, r1.w, r2.w, r3.w);
-                let q3 = vec4f(s0.w, s1.w, s2.w, s3.w);
-                a0 = mac(a0, v1, p0, p1, p2, p3);
-                b0 = mac(b0, v1, q0, q1, q2, q3);
-                a1 = mac(a1, v2, p0, p1, p2, p3);
-                b1 = mac(b1, v2, q0, q1, q2, q3);
-                a2 = mac(a2, v3, p0, p1, p2, p3);
-                b2 = mac(b2, v3, q0, q1, q2, q3);
-                a3 = mac(a3, v4, p0, p1, p2, p3);
-                b3 = mac(b3, v4, q0, q1, q2, q3);
-                a4 = mac(a4, v5, p0, p1, p2, p3);
-                b4 = mac(b4, v5, q0, q1, q2, q3);
-                a5 = mac(a5, v6, p0, p1, p2, p3);
-                b5 = mac(b5, v6, q0, q1, q2, q3);
-                a6 = mac(a6, v7, p0, p1, p2, p3);
-                b6 = mac(b6, v7, q0, q1, q2, q3);
-                a7 = mac(a7, v8, p0, p1, p2, p3);
-                b7 = mac(b7, v8, q0, q1, q2, q3);
+                let ra0 = weight[w];
+                let ra1 = weight[w + co];
+                let ra2 = weight[w + 2u * co];
+                let ra3 = weight[w + 3u * co];
+                let rb0 = weight[w + over1];
+                let rb1 = weight[w + co + over1];
+                let rb2 = weight[w + 2u * co + over1];
+                let rb3 = weight[w + 3u * co + over1];
+                let wa0 = vec4f(ra0.x, ra1.x, ra2.x, ra3.x);
+                let wa1 = vec4f(ra0.y, ra1.y, ra2.y, ra3.y);
+                let wa2 = vec4f(ra0.z, ra1.z, ra2.z, ra3.z);
+                let wa3 = vec4f(ra0.w, ra1.w, ra2.w, ra3.w);
+                let wb0 = vec4f(rb0.x, rb1.x, rb2.x, rb3.x);
+                let wb1 = vec4f(rb0.y, rb1.y, rb2.y, rb3.y);
+                let wb2 = vec4f(rb0.z, rb1.z, rb2.z, rb3.z);
+                let wb3 = vec4f(rb0.w, rb1.w, rb2.w, rb3.w);
+                a0 = mac(a0, v1, wa0, wa1, wa2, wa3);
+                b0 = mac(b0, v1, wb0, wb1, wb2, wb3);
+                a1 = mac(a1, v2, wa0, wa1, wa2, wa3);
+                b1 = mac(b1, v2, wb0, wb1, wb2, wb3);
+                a2 = mac(a2, v3, wa0, wa1, wa2, wa3);
+                b2 = mac(b2, v3, wb0, wb1, wb2, wb3);
+                a3 = mac(a3, v4, wa0, wa1, wa2, wa3);
+                b3 = mac(b3, v4, wb0, wb1, wb2, wb3);
+                a4 = mac(a4, v5, wa0, wa1, wa2, wa3);
+                b4 = mac(b4, v5, wb0, wb1, wb2, wb3);
+                a5 = mac(a5, v6, wa0, wa1, wa2, wa3);
+                b5 = mac(b5, v6, wb0, wb1, wb2, wb3);
+                a6 = mac(a6, v7, wa0, wa1, wa2, wa3);
+                b6 = mac(b6, v7, wb0, wb1, wb2, wb3);
+                a7 = mac(a7, v8, wa0, wa1, wa2, wa3);
+                b7 = mac(b7, v8, wb0, wb1, wb2, wb3);
             }
             {
                 let w = tap2 + c;
-                let r0 = weight[w];
-                let r1 = weight[w + co];
-                let r2 = weight[w + 2u * co];
-                let r3 = weight[w + 3u * co];
-                let s0 = weight[w + over];
-                let s1 = weight[w + over + co];
-                let s2 = weight[w + over + 2u * co];
-                let s3 = weight[w + over + 3u * co];
-                let p0 = vec4f(r0.x, r1.x, r2.x, r3.x);
-                let q0 = vec4f(s0.x, s1.x, s2.x, s3.x);
-                let p1 = vec4f(r0.y, r1.y, r2.y, r3.y);
-                let q1 = vec4f(s0.y, s1.y, s2.y, s3.y);
-                let p2 = vec4f(r0.z, r1.z, r2.z, r3.z);
-                let q2 = vec4f(s0.z, s1.z, s2.z, s3.z);
-                let p3 = vec4f(r0.w, r1.w, r2.w, r3.w);
-                let q3 = vec4f(s0.w, s1.w, s2.w, s3.w);
-                a0 = mac(a0, v0, p0, p1, p2, p3);
-                b0 = mac(b0, v0, q0, q1, q2, q3);
-                a1 = mac(a1, v1, p0, p1, p2, p3);
-                b1 = mac(b1, v1, q0, q1, q2, q3);
-                a2 = mac(a2, v2, p0, p1, p2, p3);
-                b2 = mac(b2, v2, q0, q1, q2, q3);
-                a3 = mac(a3, v3, p0, p1, p2, p3);
-                b3 = mac(b3, v3, q0, q1, q2, q3);
-                a4 = mac(a4, v4, p0, p1, p2, p3);
-                b4 = mac(b4, v4, q0, q1, q2, q3);
-                a5 = mac(a5, v5, p0, p1, p2, p3);
-                b5 = mac(b5, v5, q0, q1, q2, q3);
-                a6 = mac(a6, v6, p0, p1, p2, p3);
-                b6 = mac(b6, v6, q0, q1, q2, q3);
-                a7 = mac(a7, v7, p0, p1, p2, p3);
-                b7 = mac(b7, v7, q0, q1, q2, q3);
+                let ra0 = weight[w];
+                let ra1 = weight[w + co];
+                let ra2 = weight[w + 2u * co];
+                let ra3 = weight[w + 3u * co];
+                let rb0 = weight[w + over1];
+                let rb1 = weight[w + co + over1];
+                let rb2 = weight[w + 2u * co + over1];
+                let rb3 = weight[w + 3u * co + over1];
+                let wa0 = vec4f(ra0.x, ra1.x, ra2.x, ra3.x);
+                let wa1 = vec4f(ra0.y, ra1.y, ra2.y, ra3.y);
+                let wa2 = vec4f(ra0.z, ra1.z, ra2.z, ra3.z);
+                let wa3 = vec4f(ra0.w, ra1.w, ra2.w, ra3.w);
+                let wb0 = vec4f(rb0.x, rb1.x, rb2.x, rb3.x);
+                let wb1 = vec4f(rb0.y, rb1.y, rb2.y, rb3.y);
+                let wb2 = vec4f(rb0.z, rb1.z, rb2.z, rb3.z);
+                let wb3 = vec4f(rb0.w, rb1.w, rb2.w, rb3.w);
+                a0 = mac(a0, v0, wa0, wa1, wa2, wa3);
+                b0 = mac(b0, v0, wb0, wb1, wb2, wb3);
+                a1 = mac(a1, v1, wa0, wa1, wa2, wa3);
+                b1 = mac(b1, v1, wb0, wb1, wb2, wb3);
+                a2 = mac(a2, v2, wa0, wa1, wa2, wa3);
+                b2 = mac(b2, v2, wb0, wb1, wb2, wb3);
+                a3 = mac(a3, v3, wa0, wa1, wa2, wa3);
+                b3 = mac(b3, v3, wb0, wb1, wb2, wb3);
+                a4 = mac(a4, v4, wa0, wa1, wa2, wa3);
+                b4 = mac(b4, v4, wb0, wb1, wb2, wb3);
+                a5 = mac(a5, v5, wa0, wa1, wa2, wa3);
+                b5 = mac(b5, v5, wb0, wb1, wb2, wb3);
+                a6 = mac(a6, v6, wa0, wa1, wa2, wa3);
+                b6 = mac(b6, v6, wb0, wb1, wb2, wb3);
+                a7 = mac(a7, v7, wa0, wa1, wa2, wa3);
+                b7 = mac(b7, v7, wb0, wb1, wb2, wb3);
             }
         }
     }
     let row = line * params.in_w + px;
     let count = params.in_w - px;
-    store_input(a0, b0, row, column);
+    if count > 0u {
+        store_input(a0, row + 0u, column + 0u);
+        store_input(b0, row + 0u, column + 1u);
+    }
     if count > 1u {
-        store_input(a1, b1, row + 1u, column);
+        store_input(a1, row + 1u, column + 0u);
+        store_input(b1, row + 1u, column + 1u);
     }
     if count > 2u {
-        store_input(a2, b2, row + 2u, column);
+        store_input(a2, row + 2u, column + 0u);
+        store_input(b2, row + 2u, column + 1u);
     }
     if count > 3u {
-        store_input(a3, b3, row + 3u, column);
+        store_input(a3, row + 3u, column + 0u);
+        store_input(b3, row + 3u, column + 1u);
     }
     if count > 4u {
-        store_input(a4, b4, row + 4u, column);
+        store_input(a4, row + 4u, column + 0u);
+        store_input(b4, row + 4u, column + 1u);
     }
     if count > 5u {
-        store_input(a5, b5, row + 5u, column);
+        store_input(a5, row + 5u, column + 0u);
+        store_input(b5, row + 5u, column + 1u);
     }
     if count > 6u {
-        store_input(a6, b6, row + 6u, column);
+        store_input(a6, row + 6u, column + 0u);
+        store_input(b6, row + 6u, column + 1u);
     }
     if count > 7u {
-        store_input(a7, b7, row + 7u, column);
+        store_input(a7, row + 7u, column + 0u);
+        store_input(b7, row + 7u, column + 1u);
     }
 }
 
@@ -607,44 +629,60 @@ fn backward_weight(
         }
     }
     var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + column;
-    store_weight(a00, b00, at, column);
-    store_weight(a01, b01, at + 1u * co, column);
-    store_weight(a02, b02, at + 2u * co, column);
-    store_weight(a03, b03, at + 3u * co, column);
+    store_weight(a00, at + 0u * co + 0u, column + 0u);
+    store_weight(b00, at + 0u * co + 1u, column + 1u);
+    store_weight(a01, at + 1u * co + 0u, column + 0u);
+    store_weight(b01, at + 1u * co + 1u, column + 1u);
+    store_weight(a02, at + 2u * co + 0u, column + 0u);
+    store_weight(b02, at + 2u * co + 1u, column + 1u);
+    store_weight(a03, at + 3u * co + 0u, column + 0u);
+    store_weight(b03, at + 3u * co + 1u, column + 1u);
     if row + 1u < ci {
-        store_weight(a04, b04, at + 4u * co, column);
-        store_weight(a05, b05, at + 5u * co, column);
-        store_weight(a06, b06, at + 6u * co, column);
-        store_weight(a07, b07, at + 7u * co, column);
+        store_weight(a04, at + 4u * co + 0u, column + 0u);
+        store_weight(b04, at + 4u * co + 1u, column + 1u);
+        store_weight(a05, at + 5u * co + 0u, column + 0u);
+        store_weight(b05, at + 5u * co + 1u, column + 1u);
+        store_weight(a06, at + 6u * co + 0u, column + 0u);
+        store_weight(b06, at + 6u * co + 1u, column + 1u);
+        store_weight(a07, at + 7u * co + 0u, column + 0u);
+        store_weight(b07, at + 7u * co + 1u, column + 1u);
     }
     at += ci * 4u * co;
-    store_weight(a10, b10, at, column);
-    store_weight(a11, b11, at + 1u * co, column);
-    store_weight(a12, b12, at + 2u * co, column);
-    store_weight(a13, b13, at + 3u * co, column);
+    store_weight(a10, at + 0u * co + 0u, column + 0u);
+    store_weight(b10, at + 0u * co + 1u, column + 1u);
+    store_weight(a11, at + 1u * co + 0u, column + 0u);
+    store_weight(b11, at + 1u * co + 1u, column + 1u);
+    store_weight(a12, at + 2u * co + 0u, column + 0u);
+    store_weight(b12, at + 2u * co + 1u, column + 1u);
+    store_weight(a13, at + 3u * co + 0u, column + 0u);
+    store_weight(b13, at + 3u * co + 1u, column + 1u);
     if row + 1u < ci {
-        store_weight(a14, b14, at + 4u * co, column);
-        store_weight(a15, b15, at + 5u * co, column);
-        store_weight(a16, b16, at + 6u * co, column);
-        store_weight(a17, b17, at + 7u * co, column);
+        store_weight(a14, at + 4u * co + 0u, column + 0u);
+        store_weight(b14, at + 4u * co + 1u, column + 1u);
+        store_weight(a15, at + 5u * co + 0u, column + 0u);
+        store_weight(b15, at + 5u * co + 1u, column + 1u);
+        store_weight(a16, at + 6u * co + 0u, column + 0u);
+        store_weight(b16, at + 6u * co + 1u, column + 1u);
+        store_weight(a17, at + 7u * co + 0u, column + 0u);
+        store_weight(b17, at + 7u * co + 1u, column + 1u);
     }
     at += ci * 4u * co;
-    store_weight(a20, b20, at, column);
-    store_weight(a21, b21, at + 1u * co, column);
-    store_weight(a22, b22, at + 2u * co, column);
-    store_weight(a23, b23, at + 3u * co, column);
+    store_weight(a20, at + 0u * co + 0u, column + 0u);
+    store_weight(b20, at + 0u * co + 1u, column + 1u);
+    store_weight(a21, at + 1u * co + 0u, column + 0u);
+    store_weight(b21, at + 1u * co + 1u, column + 1u);
+    store_weight(a22, at + 2u * co + 0u, column + 0u);
+    store_weight(b22, at + 2u * co + 1u, column + 1u);
+    store_weight(a23, at + 3u * co + 0u, column + 0u);
+    store_weight(b23, at + 3u * co + 1u, column + 1u);
     if row + 1u < ci {
-        store_weight(a24, b24, at + 4u * co, column);
-        store_weight(a25, b25, at + 5u * co, column);
-        store_weight(a26, b26, at + 6u * co, column);
-        store_weight(a27, b27, at + 7u * co, column);
-    }
-}
-
-fn store_weight(a: vec4f, b: vec4f, at: u32, column: u32) {
-    let add = (params.flags & 8u) != 0u;
-    weight[at] = select(a, a + weight[at], add);
-    if column + 1u < params.out_c4 {
-        weight[at + 1u] = select(b, b + weight[at + 1u], add);
+        store_weight(a24, at + 4u * co + 0u, column + 0u);
+        store_weight(b24, at + 4u * co + 1u, column + 1u);
+        store_weight(a25, at + 5u * co + 0u, column + 0u);
+        store_weight(b25, at + 5u * co + 1u, column + 1u);
+        store_weight(a26, at + 6u * co + 0u, column + 0u);
+        store_weight(b26, at + 6u * co + 1u, column + 1u);
+        store_weight(a27, at + 7u * co + 0u, column + 0u);
+        store_weight(b27, at + 7u * co + 1u, column + 1u);
     }
 }

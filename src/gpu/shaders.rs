@@ -43,6 +43,7 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/conv2d"),
     wgsl!("layers/conv3x3"),
     wgsl!("layers/conv3x3_subgroup"),
+    wgsl!("layers/conv3x3_wide"),
     wgsl!("layers/dropout", "rng"),
     wgsl!("layers/group_norm"),
     wgsl!("layers/resample"),
@@ -56,4 +57,152 @@ pub static SHADERS: &[Shader] = &[
 /// The shader of that stem.
 pub fn find(stem: &str) -> Option<&'static Shader> {
     SHADERS.iter().find(|s| s.stem == stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::SHADERS;
+    use crate::{
+        gpu::kernel::{self, KernelId},
+        nn::{batch, layers, loss, optimizer, sample_step},
+    };
+
+    /// The host's `Params` of each kernel file, and constants that its source needs.
+    fn expected() -> Vec<(&'static str, usize, &'static [(&'static str, u32)])> {
+        use layers::{
+            add, attention, column_sum, concat, conv2d, dropout, group_norm, resample, scale, silu,
+            time_embedding,
+        };
+        const LANES: &[(&str, u32)] = &[("LANES", 8)];
+        vec![
+            ("diffusion/q_sample", size_of::<batch::Params>(), &[]),
+            ("diffusion/step", size_of::<sample_step::Params>(), &[]),
+            ("layers/add", size_of::<add::Params>(), &[]),
+            (
+                "layers/attention",
+                size_of::<attention::Params>(),
+                &[("HEAD_DIM4", 2), ("ROWS", 4)],
+            ),
+            ("layers/column_sum", size_of::<column_sum::Params>(), &[]),
+            ("layers/concat", size_of::<concat::Params>(), &[]),
+            ("layers/conv2d", size_of::<conv2d::Params>(), &[]),
+            ("layers/conv3x3", size_of::<conv2d::Params>(), &[]),
+            (
+                "layers/conv3x3_subgroup",
+                size_of::<conv2d::Params>(),
+                LANES,
+            ),
+            ("layers/conv3x3_wide", size_of::<conv2d::Params>(), LANES),
+            ("layers/dropout", size_of::<dropout::Params>(), &[]),
+            ("layers/group_norm", size_of::<group_norm::Params>(), &[]),
+            ("layers/resample", size_of::<resample::Params>(), &[]),
+            ("layers/scale", size_of::<scale::Params>(), &[]),
+            ("layers/silu", size_of::<silu::Params>(), &[]),
+            (
+                "layers/time_embedding",
+                size_of::<time_embedding::Params>(),
+                &[],
+            ),
+            ("loss", size_of::<loss::Params>(), &[]),
+            ("optimizer/adam", size_of::<optimizer::Params>(), &[]),
+        ]
+    }
+
+    fn entries(stem: &'static str, defines: &[(&'static str, u32)]) -> Vec<&'static str> {
+        let mut id = KernelId::new(stem, "");
+        id.defines = defines.to_vec();
+        let text = kernel::source_of(&id).expect(stem);
+        let module = naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|e| panic!("{stem}: {}", e.emit_to_string(&text)));
+        let names: Vec<String> = module.entry_points.iter().map(|e| e.name.clone()).collect();
+        names.into_iter().map(|n| &*n.leak()).collect()
+    }
+
+    #[test]
+    fn every_entry_point_is_valid_and_its_params_are_the_hosts() {
+        let expected = expected();
+        let listed: BTreeSet<_> = SHADERS.iter().map(|s| s.stem).collect();
+        assert_eq!(listed, expected.iter().map(|e| e.0).collect());
+        for (stem, bytes, defines) in expected {
+            let entries = entries(stem, defines);
+            assert!(!entries.is_empty(), "{stem} has no entry point");
+            for entry in entries {
+                let mut id = KernelId::new(stem, entry);
+                id.defines = defines.to_vec();
+                let found = kernel::reflect(&id).unwrap_or_else(|e| panic!("{e}"));
+                let params = found.params_bytes as usize;
+                // A uniform struct is rounded up to its alignment; it never outgrows the host's.
+                assert!(
+                    params == bytes || params == 0,
+                    "{id}: Params take {params} bytes in WGSL and {bytes} on the host"
+                );
+                assert!(
+                    found.storage.len() <= 8,
+                    "{id}: more than 8 storage buffers"
+                );
+                assert!(found.workgroup_bytes <= 16384, "{id}: workgroup memory");
+                let threads: u32 = found.workgroup_size.iter().product();
+                assert!(threads <= 256, "{id}: {threads} threads");
+            }
+        }
+    }
+
+    fn wgsl_stems(folder: &Path, below: &str, out: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).expect("shaders/") {
+            let path = entry.expect("entry").path();
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if path.is_dir() {
+                wgsl_stems(&path, &format!("{below}{name}/"), out);
+            } else {
+                out.insert(format!("{below}{name}"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_listed_and_every_layer_has_its_shader() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut stems = BTreeSet::new();
+        wgsl_stems(&root.join("shaders"), "", &mut stems);
+        stems.retain(|s| !s.starts_with("shared/"));
+        let listed: BTreeSet<String> = SHADERS.iter().map(|s| s.stem.to_owned()).collect();
+        assert_eq!(stems, listed);
+        for entry in fs::read_dir(root.join("src/nn/layers")).expect("layers") {
+            let path = entry.expect("entry").path();
+            let stem = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if stem != "mod" && stem != "testing" {
+                assert!(
+                    listed.contains(&format!("layers/{stem}")),
+                    "{stem} has no shader"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_unrolled_kernels_are_what_their_script_writes() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let run = std::process::Command::new("python3")
+            .arg(root.join("scripts/make_conv3x3.py"))
+            .arg("--check")
+            .output();
+        match run {
+            Ok(out) => assert!(
+                out.status.success(),
+                "{}",
+                String::from_utf8_lossy(&out.stdout)
+            ),
+            Err(e) => eprintln!("skipped: python3 cannot be run ({e})"),
+        }
+    }
 }

@@ -66,6 +66,10 @@ pub struct Dispatch {
 pub struct Variants {
     /// Lanes that share loads by subgroup broadcasts (8, or 4 on small subgroups); 0 without.
     pub subgroup_lanes: u32,
+    /// Weight gradients of 3x3 convolutions in tiles of 16 channels instead of 8, for adapters that pay for loads more
+    /// than for registers. Needs `subgroup_lanes`.
+    #[serde(default)]
+    pub wide_tiles: bool,
     /// Only the general convolution kernel, for any size and stride.
     pub general_convolution: bool,
 }
@@ -81,6 +85,7 @@ impl Variants {
         };
         Self {
             subgroup_lanes: lanes,
+            wide_tiles: lanes > 0 && gpu.capabilities.software,
             general_convolution: false,
         }
     }
@@ -91,7 +96,12 @@ impl Variants {
         let mut all = vec![best];
         if best.subgroup_lanes > 0 {
             all.push(Self {
+                wide_tiles: !best.wide_tiles,
+                ..best
+            });
+            all.push(Self {
                 subgroup_lanes: 0,
+                wide_tiles: false,
                 ..best
             });
         }
@@ -108,13 +118,14 @@ impl std::fmt::Display for Variants {
         if self.general_convolution {
             return f.write_str("general convolution");
         }
-        match self.subgroup_lanes {
-            0 => f.write_str("3x3 convolution by sliding window"),
-            n => write!(
-                f,
-                "3x3 convolution by sliding window, weights shared by {n} lanes"
-            ),
+        f.write_str("3x3 convolution by sliding window")?;
+        if self.subgroup_lanes > 0 {
+            write!(f, ", weights shared by {} lanes", self.subgroup_lanes)?;
         }
+        if self.wide_tiles {
+            f.write_str(", wide tiles in weight gradients")?;
+        }
+        Ok(())
     }
 }
 

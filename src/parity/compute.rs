@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Case, CaseError, Tensor, Tensors};
+use super::{Case, CaseError, Tensor, Tensors, compare::TRAJECTORY};
 use crate::{
     Result,
     diffusion::{
@@ -655,7 +655,6 @@ impl Run<'_> {
                 ("state", 4 * STATE_WORDS as u64),
             ],
         )?;
-        views[0].write(self.gpu, 0, &nchw_to_plan(shape, &start.data));
         views[2].write(self.gpu, 0, &rows);
         views[3].write(self.gpu, 0, &model.time_table);
         let mut plan = self.builder();
@@ -679,18 +678,68 @@ impl Run<'_> {
         sample_step::emit(&mut plan, &io, state);
         let plan = plan.prepare(self.gpu)?;
         fill(self.gpu, &plan);
-        let mut all = Vec::with_capacity(steps.len() * shape.len());
-        for (i, z) in noise.data.chunks(shape.len()).enumerate() {
-            views[1].write(self.gpu, 0, &nchw_to_plan(shape, z));
-            write_inference_step(self.gpu, &views[4], i);
-            execute(self.gpu, &plan)?;
-            let data = read_f32(self.gpu, &views[..1])?;
-            all.extend(plan_to_nchw(shape, &data[0]));
+        let size = shape.len();
+        let walk = |start: &[f32], reference: Option<&Tensor>| -> Result<Vec<f32>> {
+            let mut all: Vec<f32> = Vec::with_capacity(steps.len() * size);
+            views[0].write(self.gpu, 0, &nchw_to_plan(shape, start));
+            for (i, z) in noise.data.chunks(size).enumerate() {
+                if let (Some(reference), Some(before)) = (reference, i.checked_sub(1)) {
+                    let x = &reference.data[before * size..i * size];
+                    views[0].write(self.gpu, 0, &nchw_to_plan(shape, x));
+                }
+                views[1].write(self.gpu, 0, &nchw_to_plan(shape, z));
+                write_inference_step(self.gpu, &views[4], i);
+                execute(self.gpu, &plan)?;
+                let data = read_f32(self.gpu, &views[..1])?;
+                all.extend(plan_to_nchw(shape, &data[0]));
+            }
+            Ok(all)
+        };
+        let all = walk(&start.data, None)?;
+        let expected = case.need(name, name)?;
+        let mut results = Vec::new();
+        if beyond(&all, &expected.data, size) {
+            results.push((FROM_REFERENCE, walk(&start.data, Some(expected))?));
+            results.push((NUDGED, walk(&nudge(&start.data), None)?));
         }
-        let full = vec![steps.len(), batch, shape.c, shape.h, shape.w];
-        self.put(name, full, all);
+        results.push(("", all));
+        let full = [steps.len(), batch, shape.c, shape.h, shape.w];
+        for (end, data) in results {
+            self.put(format!("{name}{end}"), full.to_vec(), data);
+        }
         Ok(())
     }
+}
+
+/// Ends the name of a trajectory each step of which starts from the reference's sample.
+pub(super) const FROM_REFERENCE: &str = ".from_reference";
+/// Ends the name of a trajectory whose start was moved by about a millionth.
+pub(super) const NUDGED: &str = ".nudged";
+
+/// Whether a step of a trajectory differs by more than it may.
+fn beyond(found: &[f32], expected: &[f32], size: usize) -> bool {
+    found.chunks(size).zip(expected.chunks(size)).any(|(f, e)| {
+        let square = |x: f64| x * x;
+        let difference: f64 = f
+            .iter()
+            .zip(e)
+            .map(|(&f, &e)| square(f64::from(f) - f64::from(e)))
+            .sum();
+        let norm: f64 = e.iter().map(|&e| square(f64::from(e))).sum();
+        difference > TRAJECTORY * TRAJECTORY * norm
+    })
+}
+
+/// Each number a millionth larger or smaller.
+fn nudge(data: &[f32]) -> Vec<f32> {
+    let sign = |i: usize| match (i as u32).wrapping_mul(2_654_435_769) >> 31 {
+        0 => 1.0,
+        _ => -1.0,
+    };
+    data.iter()
+        .enumerate()
+        .map(|(i, v)| v * (1.0 + sign(i) * 1e-6))
+        .collect()
 }
 
 /// Ends the name of an activation that has the SiLU behind it fused in.

@@ -41,7 +41,7 @@ pub struct VariantReport {
     pub label: String,
     /// The groups, in the order of the computation.
     pub groups: Vec<Group>,
-    /// All that was computed.
+    /// All that was computed under the names of the case.
     #[serde(skip)]
     pub computed: Tensors,
 }
@@ -86,6 +86,10 @@ pub fn run(gpu: &Arc<Gpu>, dir: &Path, variants: &[Variants]) -> Result<ParityRe
     for &variants in variants {
         let computed = compute(gpu, &case, variants)?;
         let groups = compare(&case, &computed);
+        let of_case = computed
+            .into_iter()
+            .filter(|(name, _)| case.tensors.contains_key(name))
+            .collect();
         if groups.iter().all(|g| g.verdict == Verdict::Absent) {
             return Err(CaseError::Nothing { path: dir.into() }.into());
         }
@@ -93,7 +97,7 @@ pub fn run(gpu: &Arc<Gpu>, dir: &Path, variants: &[Variants]) -> Result<ParityRe
             variants,
             label: variants.to_string(),
             groups,
-            computed,
+            computed: of_case,
         });
     }
     Ok(ParityReport {

@@ -168,7 +168,7 @@ pub static PRESETS: &[Preset] = &[
     },
     Preset {
         name: "digits",
-        summary: "Digits that a person can name: 3 levels of 24, 48 and 48 channels with attention.",
+        summary: "Digits that a person can name: 3 levels of 16, 32 and 64 channels with attention.",
         make: digits,
         steps: 6_000,
     },
@@ -232,14 +232,17 @@ fn tiny(side: usize, channels: usize) -> TrainConfig {
 fn digits(side: usize, channels: usize) -> TrainConfig {
     let side = side.next_multiple_of(4);
     let network = UNetConfig {
-        block_out_channels: vec![24, 48, 48],
+        block_out_channels: vec![16, 32, 64],
         layers_per_block: 1,
         norm_num_groups: 8,
         down_block_types: vec![BlockKind::Plain, BlockKind::Plain, BlockKind::Attention],
         up_block_types: vec![BlockKind::Attention, BlockKind::Plain, BlockKind::Plain],
         ..unet(side, channels)
     };
-    base(network, 32, 1e-3)
+    let mut config = base(network, 16, 1e-3);
+    config.lr.warmup_steps = 200;
+    config.scheduler.beta_schedule = "squaredcos_cap_v2".to_owned();
+    config
 }
 
 /// `google/ddpm-cifar10-32`, with the training settings of the paper's appendix B.

@@ -65,6 +65,7 @@ pub struct Pacer {
     last_end: Option<Instant>,
     resume_at: Option<Instant>,
     busy: Duration,
+    submissions: u64,
 }
 
 impl Pacer {
@@ -77,6 +78,7 @@ impl Pacer {
             last_end: None,
             resume_at: None,
             busy: Duration::ZERO,
+            submissions: 0,
         }
     }
 
@@ -99,6 +101,7 @@ impl Pacer {
 
     /// Submits commands of that cost.
     pub fn submit(&mut self, gpu: &Gpu, commands: wgpu::CommandBuffer, cost: f64) {
+        self.submissions += 1;
         let done = Arc::new(AtomicBool::new(false));
         let index = gpu.submit(commands, {
             let done = Arc::clone(&done);
@@ -178,6 +181,11 @@ impl Pacer {
     /// Whether nothing is in flight.
     pub fn is_idle(&self) -> bool {
         self.flying.is_empty()
+    }
+
+    /// Submissions so far.
+    pub const fn submissions(&self) -> u64 {
+        self.submissions
     }
 
     /// Time that the device worked, as seen from here.

@@ -394,9 +394,15 @@ impl Trainer {
         self.first_step
     }
 
-    /// Host time spent encoding and submitting so far.
+    /// Host time spent so far on writing inputs and encoding; not on submitting, in which software
+    /// adapters do part of the work itself.
     pub const fn encode_time(&self) -> Duration {
         self.encode_time
+    }
+
+    /// Submissions so far.
+    pub const fn submissions(&self) -> u64 {
+        self.pacer.submissions()
     }
 
     /// Sets how hard the device is worked.
@@ -480,7 +486,9 @@ impl Trainer {
                 .ring
                 .copy(&mut encoder, &self.fixed.report, self.step + 1);
         }
-        self.pacer.submit(&self.gpu, encoder.finish(), cost);
+        let commands = encoder.finish();
+        self.encode_time += begun.elapsed();
+        self.pacer.submit(&self.gpu, commands, cost);
         if let Some(slot) = slot {
             self.ring.map(slot);
         }
@@ -499,7 +507,6 @@ impl Trainer {
                 self.begun = true;
             }
         }
-        self.encode_time += begun.elapsed();
     }
 
     fn write_inputs(&mut self) {
@@ -698,7 +705,7 @@ fn build_micro(
     batch::timesteps(
         &mut plan,
         (config.batch, timesteps),
-        batch::TimestepDraw::Uniform,
+        batch::TimestepDraw::Stratified,
         (stream::TIMESTEP, RandomStep::MicroStep),
         t,
         state,

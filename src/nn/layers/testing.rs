@@ -156,6 +156,7 @@ pub(crate) const PLAIN: Way = Way {
     frozen: None,
     variants: Variants {
         subgroup_lanes: 0,
+        wide_tiles: false,
         general_convolution: false,
     },
 };

@@ -1,0 +1,494 @@
+#!/usr/bin/env python3
+"""Writes the unrolled 3x3 convolution kernels below shaders/layers/.
+
+    scripts/make_conv3x3.py [--check]
+
+WGSL has no macros, and a register tile must be spelled out variable by variable to stay in
+registers on every driver. The three files differ in the tile and in who loads what is shared:
+
+    conv3x3.wgsl            8 pixels x  8 channels, every thread for itself
+    conv3x3_subgroup.wgsl   8 pixels x  8 channels, weights shared by a subgroup
+    conv3x3_wide.wgsl       the weight gradient alone, 8 x 16 channels, with dy shared by a
+                            subgroup: for adapters that pay for loads more than for registers
+                            (software adapters); the products gain nothing from this tile there
+
+With --check nothing is written; the exit status is 1 if a file is not what would be written.
+"""
+import pathlib
+import sys
+
+SHADERS = pathlib.Path(__file__).resolve().parent.parent / "shaders" / "layers"
+COLUMNS = "abcdefgh"
+
+PRODUCTS = """\
+// One thread makes 8 neighbouring pixels of a line by 8 channels, and slides a window of 10 pixels
+// over the three taps of a kernel row: 10 loads of the input serve 24 products."""
+
+HEAD = """\
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
+{text}
+//
+// Loops are kept under 32768 turns a thread: some drivers stop a shader's loops at 65535.
+struct Params {{
+    batch: u32,        // B
+    in_h: u32,         // H
+    in_w: u32,         // W
+    in_c4: u32,        // input channels / 4
+    out_h: u32,
+    out_w: u32,
+    out_c4: u32,       // output channels / 4
+    kernel: u32,
+    stride: u32,
+    pad: u32,
+    rows: u32,         // strips of 8 pixels: B * H * strips
+    column_tiles: u32, // tiles of channels
+    flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate
+    splits: u32,       // backward_weight: parts of the batch
+    split_images: u32, // images a part
+    strips: u32,       // strips a line: W / 8, rounded up
+}}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
+@group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;    // [3, 3, Cin, Cout] or its gradient, [splits, ...]
+@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]
+@group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, Cout], added to every pixel
+@group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
+@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
+
+// acc + w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w
+fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {{
+    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
+}}
+
+fn store(acc: vec4f, row: u32, column: u32) {{
+    if column >= params.out_c4 {{
+        return;
+    }}
+    var v = acc;
+    let at = row * params.out_c4 + column;
+    if (params.flags & 1u) != 0u {{
+        v += bias[column];
+    }}
+    if (params.flags & 2u) != 0u {{
+        v += sample[row / (params.out_h * params.out_w) * params.out_c4 + column];
+    }}
+    if (params.flags & 4u) != 0u {{
+        v += residual[at];
+    }}
+    if (params.flags & 8u) != 0u {{
+        v += y[at];
+    }}
+    y[at] = v;
+}}
+
+fn store_input(acc: vec4f, row: u32, column: u32) {{
+    if column >= params.in_c4 {{
+        return;
+    }}
+    let at = row * params.in_c4 + column;
+    x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
+}}
+
+fn store_weight(acc: vec4f, at: u32, column: u32) {{
+    if column >= params.out_c4 {{
+        return;
+    }}
+    weight[at] = select(acc, acc + weight[at], (params.flags & 8u) != 0u);
+}}
+"""
+
+SHARING = """
+// The weights, the same for all lanes, are loaded once a subgroup and spread by broadcasts. LANES
+// is 8, or 4 where subgroups are smaller."""
+
+
+WIDE = """\
+// The weight gradient for adapters that pay for loads more than for registers. LANES is 8, or 4
+// where subgroups are smaller."""
+
+
+def arguments(shared):
+    lines = [
+        "    @builtin(workgroup_id) workgroup: vec3<u32>,",
+        "    @builtin(num_workgroups) workgroups: vec3<u32>,",
+        "    @builtin(local_invocation_index) lane: u32,",
+    ]
+    if shared:
+        lines.append("    @builtin(subgroup_invocation_id) id: u32,")
+    return lines
+
+
+def spread_functions(pieces):
+    """Piece i of those that the lanes hold: load number i / LANES, lane i % LANES."""
+    loads8, loads4 = -(-pieces // 8), -(-pieces // 4)
+    names = [f"f{i}" for i in range(loads4)]
+    signature = ", ".join(f"{n}: vec4f" for n in names)
+    out = []
+    for i in range(pieces):
+        out += [
+            f"fn spread{i}({signature}) -> vec4f {{",
+            "    if LANES == 4u {",
+            f"        return subgroupBroadcast({names[i // 4]}, {i % 4}u);",
+            "    }",
+            f"    return subgroupBroadcast({names[i // 8]}, {i % 8}u);",
+            "}",
+            "",
+        ]
+    return out, loads8, loads4
+
+
+def product(name, columns, shared, back):
+    """The kernels whose threads make pixels by channels."""
+    source, depth, width, store = (
+        ("y", "out_c4", "in_c4", "store_input") if back else ("x", "in_c4", "out_c4", "store")
+    )
+    tiles = [COLUMNS[j] for j in range(columns)]
+    o = [
+        "// dx (+)= sum over taps and output channels of dy * weight, mirrored."
+        if back
+        else "// y = bias + sample + residual + sum over taps and input channels of x * weight.",
+        "@compute @workgroup_size(64)",
+        f"fn {name}(",
+        *arguments(shared),
+        ") {",
+        "    let tile = tile_index(workgroup, workgroups);",
+        f"    let column = tile % params.column_tiles * {columns}u;",
+        "    let index = tile / params.column_tiles * 64u + lane;",
+    ]
+    if shared:
+        o += [
+            "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+            "    let strip = min(index, params.rows - 1u);",
+        ]
+    else:
+        o += ["    if index >= params.rows {", "        return;", "    }", "    let strip = index;"]
+    o += [
+        "    let line = strip / params.strips;",
+        "    let px = (strip - line * params.strips) * 8u;",
+        "    let image = line / params.in_h;",
+        "    let py = i32(line - image * params.in_h);",
+        f"    let depth = params.{depth};",
+        "    let width = i32(params.in_w);",
+        "    // The window: 10 pixels from px - 1, as offsets in a line; outside is zero.",
+    ]
+    o += [f"    let col{j} = i32(px) + {j - 1};" for j in range(10)]
+    o += [f"    let off{j} = u32(clamp(col{j}, 0, width - 1)) * depth;" for j in range(10)]
+    o += [f"    let real{j} = col{j} >= 0 && col{j} < width;" for j in range(10)]
+    for t in tiles:
+        for half in (range(4), range(4, 8)):
+            o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in half))
+    o += [
+        "    let zero = vec4f();",
+        "    let co = params.out_c4;",
+        "    // Columns that overhang read the last valid one again and are not stored.",
+    ]
+    factor = "4u * co * " if back else ""
+    for j in range(1, columns):
+        o.append(f"    let over{j} = {factor}(min(column + {j}u, params.{width} - 1u) - column);")
+
+    def over(j):
+        return "0u" if j == 0 else f"over{j}"
+
+    pieces = 4 * columns
+    loads8, loads4 = -(-pieces // 8), -(-pieces // 4)
+    if shared:
+        o.append("    // What this lane loads of the weights of a step.")
+        o.append("    let row4 = (id & 3u) * co;")
+        o.append("    let second = (id & 4u) != 0u;")
+        for m in range(loads4):
+            if m < loads8:
+                pair = f"select({over(2 * m)}, {over(min(2 * m + 1, columns - 1))}, second)"
+                o.append(f"    let piece{m} = row4 + select({pair}, {over(m)}, LANES == 4u);")
+            else:
+                o.append(f"    let piece{m} = row4 + {over(m)};")
+    o += [
+        "    for (var ky = 0i; ky < 3; ky++) {",
+        "        let sy = py + " + ("1 - ky;" if back else "ky - 1;"),
+        "        let inside = sy >= 0 && sy < i32(params.in_h);",
+    ]
+    if shared:
+        o.append("        let start = (image * params.in_h + u32(select(py, sy, inside))) * params.in_w * depth;")
+        o += [f"        let m{j} = inside && real{j};" for j in range(10)]
+    else:
+        o += [
+            "        if !inside {",
+            "            continue;",
+            "        }",
+            "        let start = (image * params.in_h + u32(sy)) * params.in_w * depth;",
+        ]
+        o += [f"        let m{j} = real{j};" for j in range(10)]
+    o.append(
+        "        let tap0 = (u32(ky) * 3u * params.in_c4 + column) * 4u * co;"
+        if back
+        else "        let tap0 = u32(ky) * 3u * params.in_c4 * 4u * co + column;"
+    )
+    o += [
+        "        let tap1 = tap0 + params.in_c4 * 4u * co;",
+        "        let tap2 = tap1 + params.in_c4 * 4u * co;",
+        "        for (var c = 0u; c < depth; c++) {",
+    ]
+    o += [f"            let v{j} = select(zero, {source}[start + off{j} + c], m{j});" for j in range(10)]
+    for kx in range(3):
+        o.append("            {")
+        o.append(f"                let w = tap{kx} + {'c' if back else '4u * c * co'};")
+        prefix = "r" if back else "w"
+        if shared:
+            for m in range(loads4):
+                load = f"weight[w + piece{m}]"
+                if m >= loads8:
+                    load = f"select(zero, {load}, LANES == 4u)"
+                o.append(f"                let f{m} = {load};")
+            names = ", ".join(f"f{m}" for m in range(loads4))
+            for j, t in enumerate(tiles):
+                for r in range(4):
+                    o.append(f"                let {prefix}{t}{r} = spread{4 * j + r}({names});")
+        else:
+            for j, t in enumerate(tiles):
+                for r in range(4):
+                    row = "" if r == 0 else f" + {r}u * co" if r > 1 else " + co"
+                    column = "" if j == 0 else f" + over{j}"
+                    o.append(f"                let {prefix}{t}{r} = weight[w{row}{column}];")
+        if back:
+            for t in tiles:
+                for k, channel in enumerate("xyzw"):
+                    parts = ", ".join(f"r{t}{r}.{channel}" for r in range(4))
+                    o.append(f"                let w{t}{k} = vec4f({parts});")
+        for j in range(8):
+            v = f"v{j + (2 - kx if back else kx)}"
+            for t in tiles:
+                o.append(f"                {t}{j} = mac({t}{j}, {v}, w{t}0, w{t}1, w{t}2, w{t}3);")
+        o.append("            }")
+    o += ["        }", "    }"]
+    if shared:
+        o += ["    if index >= params.rows {", "        return;", "    }"]
+    o += ["    let row = line * params.in_w + px;", "    let count = params.in_w - px;"]
+    for j in range(8):
+        o.append(f"    if count > {j}u {{")
+        for i, t in enumerate(tiles):
+            o.append(f"        {store}({t}{j}, row + {j}u, column + {i}u);")
+        o.append("    }")
+    o.append("}")
+    return o
+
+
+def weight_gradient():
+    o = [
+        "// dweight (+)= sum over the pixels of a part of the batch of x (shifted by the tap) times dy.",
+        "// One thread makes the 3 taps of a kernel row by 8 input by 8 output channels, and walks along",
+        "// the image's lines with the last three pixels of x in registers.",
+        "@compute @workgroup_size(64)",
+        "fn backward_weight(",
+        *arguments(False),
+        ") {",
+        "    let rows = (params.in_c4 + 1u) / 2u;",
+        "    let total = 3u * rows * params.column_tiles * params.splits;",
+        "    let index = tile_index(workgroup, workgroups) * 64u + lane;",
+        "    if index >= total {",
+        "        return;",
+        "    }",
+        "    let column = index % params.column_tiles * 2u;",
+        "    let rest = index / params.column_tiles;",
+        "    let row = rest % rows * 2u;",
+        "    let outer = rest / rows;",
+        "    let ky = outer % 3u;",
+        "    let split = outer / 3u;",
+        "    let ci = params.in_c4;",
+        "    let co = params.out_c4;",
+        "    // Overhanging vec4s are read from the last valid place and not stored.",
+        "    let x_over = select(1u, 0u, row + 1u >= ci);",
+        "    let y_over = select(1u, 0u, column + 1u >= co);",
+    ]
+    for kx in range(3):
+        for t in "ab":
+            for half in (range(4), range(4, 8)):
+                o.append("    " + " ".join(f"var {t}{kx}{k} = vec4f();" for k in half))
+    o += [
+        "    let y_from = u32(max(0, 1 - i32(ky)));",
+        "    let y_to = min(params.out_h, params.in_h + 1u - ky);",
+        "    let image_from = split * params.split_images;",
+        "    let image_to = min(params.batch, image_from + params.split_images);",
+        "    for (var n = image_from; n < image_to; n++) {",
+        "        for (var oy = y_from; oy < y_to; oy++) {",
+        "            var xi = (n * params.in_h + oy + ky - 1u) * params.in_w * ci + row;",
+        "            var yi = (n * params.out_h + oy) * params.out_w * co + column;",
+        "            var u0 = vec4f();",
+        "            var v0 = vec4f();",
+        "            var u1 = x[xi];",
+        "            var v1 = x[xi + x_over];",
+        "            for (var ox = 1u; ox <= params.out_w; ox++) {",
+        "                var u2 = vec4f();",
+        "                var v2 = vec4f();",
+        "                if ox < params.out_w {",
+        "                    xi += ci;",
+        "                    u2 = x[xi];",
+        "                    v2 = x[xi + x_over];",
+        "                }",
+        "                let da = y[yi];",
+        "                let db = y[yi + y_over];",
+        "                yi += co;",
+    ]
+    for kx in range(3):
+        for k in range(8):
+            v = f"{'u' if k < 4 else 'v'}{kx}.{'xyzw'[k % 4]}"
+            for t in "ab":
+                o.append(f"                {t}{kx}{k} = fma(d{t}, vec4f({v}), {t}{kx}{k});")
+    o += [
+        "                u0 = u1;",
+        "                v0 = v1;",
+        "                u1 = u2;",
+        "                v1 = v2;",
+        "            }",
+        "        }",
+        "    }",
+    ]
+    return o + weight_stores("ab")
+
+
+def weight_stores(tiles):
+    o = ["    var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + column;"]
+    for kx in range(3):
+        for k in range(8):
+            if k == 4:
+                o.append("    if row + 1u < ci {")
+            indent = "        " if k >= 4 else "    "
+            for i, t in enumerate(tiles):
+                o.append(f"{indent}store_weight({t}{kx}{k}, at + {k}u * co + {i}u, column + {i}u);")
+        o.append("    }")
+        if kx < 2:
+            o.append("    at += ci * 4u * co;")
+    o.append("}")
+    return o
+
+
+def weight_gradient_shared():
+    """8 input by 16 output channels; the lanes of a subgroup share dy."""
+    tiles = "abcd"
+    o = [
+        "// dweight (+)= sum over the pixels of a part of the batch of x (shifted by the tap) times dy.",
+        "// One thread makes the 3 taps of a kernel row by 8 input by 16 output channels, and walks along",
+        "// the image's lines two pixels at a time with four pixels of x in registers. The lanes of a",
+        "// subgroup have the same output channels and share the loads of dy.",
+        "@compute @workgroup_size(64)",
+        "fn backward_weight(",
+        *arguments(True),
+        ") {",
+        "    let rows = (params.in_c4 + 1u) / 2u;",
+        "    // Kernel rows and input channels of a column, filled up to whole subgroups.",
+        "    let inner = (3u * rows + 7u) / 8u * 8u;",
+        "    let index = tile_index(workgroup, workgroups) * 64u + lane;",
+        "    let total = inner * params.column_tiles * params.splits;",
+        "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+        "    let safe = min(index, total - 1u);",
+        "    let outer = safe / inner;",
+        "    let place = safe - outer * inner;",
+        "    let live = index < total && place < 3u * rows;",
+        "    let ky = min(place / rows, 2u);",
+        "    let row = place % rows * 2u;",
+        "    let column = outer % params.column_tiles * 4u;",
+        "    let split = outer / params.column_tiles;",
+        "    let ci = params.in_c4;",
+        "    let co = params.out_c4;",
+        "    // Overhanging vec4s are read from the last valid place and not stored.",
+        "    let x_over = select(1u, 0u, row + 1u >= ci);",
+        "    // This lane loads channels `piece` of dy of the first or second pixel.",
+        "    let piece = min(column + (id & 3u), co - 1u) - column;",
+        "    let second = (id & 4u) != 0u;",
+        "    let zero = vec4f();",
+    ]
+    for kx in range(3):
+        for t in tiles:
+            for half in (range(4), range(4, 8)):
+                o.append("    " + " ".join(f"var {t}{kx}{k} = vec4f();" for k in half))
+    o += [
+        "    let image_from = split * params.split_images;",
+        "    for (var i = 0u; i < params.split_images; i++) {",
+        "        let n = min(image_from + i, params.batch - 1u);",
+        "        let counted = image_from + i < params.batch;",
+        "        for (var oy = 0u; oy < params.out_h; oy++) {",
+        "            let iy = i32(oy + ky) - 1;",
+        "            let inside = iy >= 0 && iy < i32(params.in_h);",
+        "            let sy = u32(select(0, iy, inside));",
+        "            var xi = (n * params.in_h + sy) * params.in_w * ci + row;",
+        "            var yi = (n * params.out_h + oy) * params.out_w * co + column;",
+        "            var u0 = zero;",
+        "            var v0 = zero;",
+        "            var u1 = select(zero, x[xi], inside);",
+        "            var v1 = select(zero, x[xi + x_over], inside);",
+        "            for (var ox = 0u; ox < params.out_w; ox += 2u) {",
+        "                // Pixels ox + 1 and ox + 2 of x; those of dy are ox and ox + 1.",
+        "                let ok1 = inside && ox + 1u < params.in_w;",
+        "                let ok2 = inside && ox + 2u < params.in_w;",
+        "                let at1 = select(xi, xi + ci, ok1);",
+        "                let at2 = select(xi, xi + 2u * ci, ok2);",
+        "                let u2 = select(zero, x[at1], ok1);",
+        "                let v2 = select(zero, x[at1 + x_over], ok1);",
+        "                let u3 = select(zero, x[at2], ok2);",
+        "                let v3 = select(zero, x[at2 + x_over], ok2);",
+        "                xi = select(xi, xi + 2u * ci, ok2);",
+        "                let more = ox + 1u < params.out_w;",
+        "                let next = select(0u, co, more);",
+        "                let f0 = select(zero, y[yi + piece + select(0u, next, second && LANES != 4u)],",
+        "                    counted && (more || !second || LANES == 4u));",
+        "                let f1 = select(zero, y[yi + piece + next], counted && more && LANES == 4u);",
+        "                yi += 2u * co;",
+    ]
+    for pixel in range(2):
+        for i, t in enumerate(tiles):
+            o.append(f"                let d{t}{pixel} = spread{4 * pixel + i}(f0, f1);")
+    for pixel in range(2):
+        for kx in range(3):
+            for k in range(8):
+                v = f"{'u' if k < 4 else 'v'}{kx + pixel}.{'xyzw'[k % 4]}"
+                for t in tiles:
+                    o.append(f"                {t}{kx}{k} = fma(d{t}{pixel}, vec4f({v}), {t}{kx}{k});")
+    o += [
+        "                u0 = u2;",
+        "                v0 = v2;",
+        "                u1 = u3;",
+        "                v1 = v3;",
+        "            }",
+        "        }",
+        "    }",
+        "    if !live {",
+        "        return;",
+        "    }",
+    ]
+    return o + weight_stores(tiles)
+
+
+def files():
+    def text(head, *parts):
+        return head + "".join("\n" + "\n".join(p).rstrip("\n") + "\n" for p in parts)
+
+    yield "conv3x3.wgsl", text(
+        HEAD.format(text=PRODUCTS),
+        product("forward", 2, False, False),
+        product("backward_input", 2, False, True),
+        weight_gradient(),
+    )
+    yield "conv3x3_subgroup.wgsl", text(
+        HEAD.format(text=PRODUCTS + SHARING),
+        spread_functions(8)[0],
+        product("forward", 2, True, False),
+        product("backward_input", 2, True, True),
+    )
+    yield "conv3x3_wide.wgsl", text(
+        HEAD.format(text=WIDE), spread_functions(8)[0], weight_gradient_shared()
+    )
+
+
+def main():
+    stale = False
+    for name, content in files():
+        path = SHADERS / name
+        if "--check" in sys.argv[1:]:
+            if not path.exists() or path.read_text() != content:
+                print(f"{path.name} is not what scripts/make_conv3x3.py writes")
+                stale = True
+        else:
+            path.write_text(content)
+    return int(stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
