@@ -92,7 +92,7 @@ impl DeviceArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Train a model on a data set; writes a diffusers pipeline folder that can be resumed
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     /// Draw images from a model
     Sample(sample::SampleArgs),
     /// Measure a model: bits/dim with its terms, loss by timestep, nearest training images

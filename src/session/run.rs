@@ -259,6 +259,7 @@ pub struct Run {
     speed: Speed,
     flushed: Instant,
     saved_at: Option<u64>,
+    measured_at: Option<u64>,
 }
 
 impl Run {
@@ -352,6 +353,7 @@ impl Run {
             },
             flushed: Instant::now(),
             saved_at: resuming.then_some(step),
+            measured_at: None,
             trainer,
         })
     }
@@ -398,8 +400,9 @@ impl Run {
             let step = self.trainer.step();
             let stopping = stop.asked() > 0;
             let last = step >= self.options.steps;
-            if is_due(step, self.options.eval_every, last) && !stopping {
+            if is_due(step, self.options.eval_every, last) && self.measured_at != Some(step) {
                 self.measure(on)?;
+                self.measured_at = Some(step);
             }
             let due = is_due(step, self.options.checkpoint_every, last) || stopping;
             if due && self.saved_at != Some(step) {

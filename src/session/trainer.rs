@@ -193,6 +193,7 @@ pub struct Trainer {
     started: Instant,
     encode_time: Duration,
     last_loss: f32,
+    failure: Option<Error>,
 }
 
 /// Calls back with (done, of) while pipelines are made.
@@ -253,7 +254,7 @@ impl Trainer {
         let micro = build_micro(
             &config, &schedule, train, &model, &sets, &fixed, layout, variants,
         )?
-        .prepare_with(gpu, |done, of| progress(done, of))?;
+        .prepare_with(gpu, progress)?;
         let mut builder = PlanBuilder::with_variants(variants);
         let chunks = sets.bind_chunks(&mut builder);
         let stats = builder.external("stats", &fixed.report.part(0, STATS_WORDS as u64));
@@ -286,6 +287,7 @@ impl Trainer {
             started,
             encode_time: Duration::ZERO,
             last_loss: 0.0,
+            failure: None,
             config,
         };
         trainer.start(start)?;
@@ -415,6 +417,9 @@ impl Trainer {
     /// A lost device, or [`TrainError::NotFinite`] (the weights are then those before that step).
     pub fn pump(&mut self, until: u64) -> Result<Vec<StepReport>> {
         self.gpu.check()?;
+        if let Some(e) = self.failure.take() {
+            return Err(e);
+        }
         for _ in 0..Pacer::AT_ONCE {
             if self.step >= until {
                 break;
@@ -430,7 +435,15 @@ impl Trainer {
         self.pacer.collect(&self.gpu);
         let mut reports = Vec::new();
         for (step, words) in self.ring.arrived() {
-            reports.push(self.report(step, &words)?);
+            match self.report(step, &words) {
+                Ok(report) => reports.push(report),
+                Err(e) if reports.is_empty() => return Err(e),
+                // The steps before it are told first.
+                Err(e) => {
+                    self.failure = Some(e);
+                    break;
+                }
+            }
         }
         if !reports.is_empty() && self.first_step.is_none() {
             self.first_step = Some(self.started.elapsed());
@@ -450,7 +463,7 @@ impl Trainer {
 
     /// Whether every step that was begun has been submitted whole and reported.
     pub fn is_settled(&self) -> bool {
-        self.pending.is_empty() && !self.is_in_step()
+        self.pending.is_empty() && self.failure.is_none() && !self.is_in_step()
     }
 
     /// Whether a step has been begun and not yet submitted whole: `pump(step() + 1)` finishes it.

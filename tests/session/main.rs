@@ -1,0 +1,6 @@
+//! Training, evaluation and the commands around them, end to end on a very small network.
+
+mod commands;
+mod evaluation;
+mod support;
+mod training;
