@@ -174,6 +174,10 @@ impl Gpu {
     }
 
     /// Takes over a device that somebody else opened (the window's, the page's).
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "the page has one thread")
+    )]
     pub fn from_device(
         device: wgpu::Device,
         queue: wgpu::Queue,

@@ -2,7 +2,7 @@
 //! in the loop.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicU8, Ordering},
 };
 
@@ -130,11 +130,18 @@ impl ReadbackRing {
     }
 }
 
-/// A one-off readback of one or more views, for checkpoints and tests.
+/// A one-off readback of one or more views, for checkpoints, finished images and tests. What it
+/// reads is the content at the moment it was started: later work may overwrite the views at once.
 #[derive(Debug)]
 pub struct Fetch {
-    parts: Vec<(wgpu::Buffer, Arc<AtomicU8>)>,
-    gpu_bytes: u64,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug)]
+struct Part {
+    buffer: wgpu::Buffer,
+    bytes: u64,
+    state: Arc<AtomicU8>,
 }
 
 impl Fetch {
@@ -145,35 +152,39 @@ impl Fetch {
     pub fn start(gpu: &Gpu, views: &[View]) -> Result<Self, GpuError> {
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         let mut parts = Vec::with_capacity(views.len());
-        let mut gpu_bytes = 0;
         for view in views {
             let buffer = gpu.create_buffer(
                 "fetch",
                 view.bytes,
                 wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             )?;
-            gpu_bytes += view.bytes;
             encoder.copy_buffer_to_buffer(&view.buffer, view.offset, &buffer, 0, view.bytes);
-            parts.push((buffer, Arc::new(AtomicU8::new(PENDING))));
-        }
-        gpu.submit(encoder.finish(), || {});
-        for (buffer, state) in &parts {
-            let state = Arc::clone(state);
-            buffer.slice(..).map_async(wgpu::MapMode::Read, move |r| {
-                state.store(if r.is_ok() { READY } else { FAILED }, Ordering::Release);
+            parts.push(Part {
+                buffer,
+                bytes: view.bytes,
+                state: Arc::new(AtomicU8::new(PENDING)),
             });
         }
-        Ok(Self { parts, gpu_bytes })
+        gpu.submit(encoder.finish(), || {});
+        for part in &parts {
+            let state = Arc::clone(&part.state);
+            part.buffer
+                .slice(..)
+                .map_async(wgpu::MapMode::Read, move |r| {
+                    state.store(if r.is_ok() { READY } else { FAILED }, Ordering::Release);
+                });
+        }
+        Ok(Self { parts })
     }
 
-    /// The words of each view once all have arrived; `None` before.
+    /// The words of each view once all have arrived; `None` before. Delivers once.
     ///
     /// # Errors
     /// [`GpuError::Lost`] when the device went away meanwhile.
-    pub fn poll(&self, gpu: &Gpu) -> Result<Option<Vec<Vec<u32>>>, GpuError> {
+    pub fn poll(&mut self, gpu: &Gpu) -> Result<Option<Vec<Vec<u32>>>, GpuError> {
         gpu.check()?;
         gpu.poll();
-        let states = || self.parts.iter().map(|p| p.1.load(Ordering::Acquire));
+        let states = || self.parts.iter().map(|p| p.state.load(Ordering::Acquire));
         if states().any(|s| s == FAILED) {
             return Err(GpuError::Lost {
                 reason: "a buffer could not be read back".into(),
@@ -182,17 +193,24 @@ impl Fetch {
         if states().any(|s| s != READY) {
             return Ok(None);
         }
-        let words = self
-            .parts
-            .iter()
-            .map(|(buffer, _)| match buffer.slice(..).get_mapped_range() {
-                Ok(range) => Ok(bytemuck::pod_collect_to_vec(&range)),
-                Err(e) => Err(GpuError::Lost {
+        let mut out = Vec::with_capacity(self.parts.len());
+        for part in self.parts.drain(..) {
+            let range = part
+                .buffer
+                .slice(..)
+                .get_mapped_range()
+                .map_err(|e| GpuError::Lost {
                     reason: e.to_string(),
-                }),
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Some(words))
+                })?;
+            let mut words: Vec<u32> = bytemuck::pod_collect_to_vec(&range);
+            // A buffer has at least 16 bytes, a view may have fewer.
+            words.truncate((part.bytes / 4) as usize);
+            out.push(words);
+            drop(range);
+            part.buffer.destroy();
+            gpu.released(part.bytes);
+        }
+        Ok(Some(out))
     }
 
     /// Waits for [`Fetch::poll`]. Native only.
@@ -200,11 +218,10 @@ impl Fetch {
     /// # Errors
     /// As [`Fetch::poll`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn wait(self, gpu: &Gpu) -> Result<Vec<Vec<u32>>, GpuError> {
+    pub fn wait(mut self, gpu: &Gpu) -> Result<Vec<Vec<u32>>, GpuError> {
         loop {
             gpu.wait();
             if let Some(words) = self.poll(gpu)? {
-                gpu.released(self.gpu_bytes);
                 return Ok(words);
             }
         }
@@ -223,6 +240,3 @@ pub fn read_f32(gpu: &Gpu, views: &[View]) -> Result<Vec<Vec<f32>>, GpuError> {
         .map(|w| w.into_iter().map(f32::from_bits).collect())
         .collect())
 }
-
-/// A slot for a value that a callback delivers.
-pub type Shared<T> = Arc<Mutex<Option<T>>>;

@@ -69,13 +69,15 @@ mod tests {
         nn::{batch, layers, loss, optimizer, sample_step},
     };
 
+    type Defines = &'static [(&'static str, u32)];
+
     /// The host's `Params` of each kernel file, and constants that its source needs.
-    fn expected() -> Vec<(&'static str, usize, &'static [(&'static str, u32)])> {
+    fn expected() -> Vec<(&'static str, usize, Defines)> {
         use layers::{
             add, attention, column_sum, concat, conv2d, dropout, group_norm, resample, scale, silu,
             time_embedding,
         };
-        const LANES: &[(&str, u32)] = &[("LANES", 8)];
+        const LANES: Defines = &[("LANES", 8)];
         vec![
             ("diffusion/q_sample", size_of::<batch::Params>(), &[]),
             ("diffusion/step", size_of::<sample_step::Params>(), &[]),
@@ -110,7 +112,7 @@ mod tests {
         ]
     }
 
-    fn entries(stem: &'static str, defines: &[(&'static str, u32)]) -> Vec<&'static str> {
+    fn entries(stem: &'static str, defines: Defines) -> Vec<&'static str> {
         let mut id = KernelId::new(stem, "");
         id.defines = defines.to_vec();
         let text = kernel::source_of(&id).expect(stem);

@@ -52,6 +52,10 @@ struct Submission {
     cost: f64,
     begun: Instant,
     done: Arc<AtomicBool>,
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(dead_code, reason = "only native code waits for a submission")
+    )]
     index: wgpu::SubmissionIndex,
 }
 

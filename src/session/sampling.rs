@@ -1,13 +1,13 @@
 //! Sampling: the reverse process as a prepared plan, one network evaluation and one sampler step
 //! a run. Nothing comes back until the last step, or until a frame of a film is asked for.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use super::pacer::{Pace, Pacer};
 use crate::{
     Result,
     diffusion::{SampleStep, SchedulerConfig, sampler},
-    gpu::{Gpu, View, memory::Pool},
+    gpu::{Gpu, View, memory::Pool, readback::Fetch},
     nn::{
         Plan, PlanBuilder, Shape, batch,
         model::ParamSet,
@@ -50,6 +50,17 @@ pub struct Frame {
     pub x0_hat: Vec<f32>,
 }
 
+/// What a readback is for.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// x_T of this many images.
+    Starts(usize),
+    /// A frame after this many steps.
+    Frame(usize),
+    /// This many finished images.
+    Images(usize),
+}
+
 /// The reverse process of a number of images, batch after batch.
 #[derive(Debug)]
 pub struct SampleRun {
@@ -68,6 +79,8 @@ pub struct SampleRun {
     begun: bool,
     first: usize,
     pacer: Pacer,
+    /// Readbacks under way, oldest first.
+    reading: VecDeque<(Wanted, Fetch)>,
     images: Vec<f32>,
     /// x_T of every image, if they are kept.
     starts: Option<Vec<f32>>,
@@ -175,6 +188,7 @@ impl SampleRun {
             begun: false,
             first: 0,
             pacer: Pacer::new(Pace::FULL),
+            reading: VecDeque::new(),
             images: Vec::new(),
             starts: None,
             frames_at: Vec::new(),
@@ -228,11 +242,10 @@ impl SampleRun {
     }
 
     /// Goes on for as long as there is room for submissions; true once all images are there.
-    /// Reads each finished batch (and each frame) back, waiting for it. Native only.
+    /// Never waits: finished batches and frames are read back while later ones are computed.
     ///
     /// # Errors
     /// A lost device.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn pump(&mut self) -> Result<bool> {
         self.gpu.check()?;
         for _ in 0..Pacer::AT_ONCE {
@@ -240,47 +253,64 @@ impl SampleRun {
                 break;
             }
             let Some(budget) = self.pacer.budget(&self.gpu) else {
-                return Ok(false);
+                break;
             };
-            if self.phase.is_none() {
-                self.write_state(0);
-                let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-                self.start
-                    .encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);
-                self.pacer
-                    .submit(&self.gpu, encoder.finish(), self.start.cost());
-                self.phase = Some(0);
-                if self.starts.is_some() {
-                    let start = self.read_images()?;
-                    self.starts.get_or_insert_default().extend(start);
-                }
-                self.keep_frame(0)?;
-                continue;
+            self.encode(budget)?;
+        }
+        self.pacer.collect(&self.gpu);
+        while let Some((wanted, fetch)) = self.reading.front_mut() {
+            let wanted = *wanted;
+            let Some(data) = fetch.poll(&self.gpu)? else {
+                break;
+            };
+            self.reading.pop_front();
+            self.receive(wanted, &data);
+        }
+        Ok(self.first >= self.request.count && self.reading.is_empty())
+    }
+
+    fn encode(&mut self, budget: f64) -> Result<()> {
+        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+        let wanted = (self.request.count - self.first).min(self.shape.b);
+        let Some(step) = self.phase else {
+            self.write_state(0);
+            self.start
+                .encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);
+            self.pacer
+                .submit(&self.gpu, encoder.finish(), self.start.cost());
+            self.phase = Some(0);
+            if self.starts.is_some() {
+                self.read(Wanted::Starts(wanted))?;
             }
-            let step = self.phase.unwrap_or(0);
-            if !self.begun {
-                self.write_state(step);
-                self.begun = true;
-            }
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            let (done, cost) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
-            self.pacer.submit(&self.gpu, encoder.finish(), cost);
-            if done {
-                self.begun = false;
-                self.phase = Some(step + 1);
-                self.keep_frame(step + 1)?;
-                if step + 1 == self.steps.len() {
-                    self.finish_batch()?;
-                }
+            return self.read_frame(0);
+        };
+        if !self.begun {
+            self.write_state(step);
+            self.begun = true;
+        }
+        let (done, cost) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
+        self.pacer.submit(&self.gpu, encoder.finish(), cost);
+        if done {
+            self.begun = false;
+            self.phase = Some(step + 1);
+            self.read_frame(step + 1)?;
+            if step + 1 == self.steps.len() {
+                self.read(Wanted::Images(wanted))?;
+                self.first += self.shape.b;
+                self.phase = None;
             }
         }
-        Ok(self.first >= self.request.count)
+        Ok(())
     }
 
     /// Waits for room. Native only.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&mut self) {
-        self.pacer.wait(&self.gpu);
+        if self.pacer.is_idle() && !self.reading.is_empty() {
+            self.gpu.wait();
+        } else {
+            self.pacer.wait(&self.gpu);
+        }
     }
 
     /// Runs to the end, waiting; `tick` hears (done, of) and stops the run by returning false.
@@ -310,43 +340,47 @@ impl SampleRun {
         self.state.write(&self.gpu, 0, state.words());
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
-    fn keep_frame(&mut self, steps_taken: usize) -> Result<()> {
-        if self.first > 0 || !self.frames_at.contains(&steps_taken) {
-            return Ok(());
+    fn read_frame(&mut self, steps_taken: usize) -> Result<()> {
+        if self.first == 0 && self.frames_at.contains(&steps_taken) {
+            self.read(Wanted::Frame(steps_taken))?;
         }
-        let views = [self.x.clone(), self.x0_hat.clone()];
-        let data = crate::gpu::readback::read_f32(&self.gpu, &views)?;
-        self.frames.push(Frame {
-            steps_taken,
-            timestep: steps_taken.checked_sub(1).map(|i| self.steps[i].timestep),
-            x: tensor::plan_to_nchw(self.shape, &data[0]),
-            x0_hat: tensor::plan_to_nchw(self.shape, &data[1]),
-        });
         Ok(())
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
-    fn finish_batch(&mut self) -> Result<()> {
-        let images = self.read_images()?;
-        self.images.extend(images);
-        self.first += self.shape.b;
-        self.phase = None;
+    fn read(&mut self, wanted: Wanted) -> Result<()> {
+        let mut views = vec![self.x.clone()];
+        if matches!(wanted, Wanted::Frame(_)) {
+            views.push(self.x0_hat.clone());
+        }
+        let fetch = Fetch::start(&self.gpu, &views)?;
+        self.reading.push_back((wanted, fetch));
         Ok(())
     }
 
-    /// x now, of those images of the batch that are wanted, `[n, C, H, W]`.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn read_images(&self) -> Result<Vec<f32>> {
-        let data = crate::gpu::readback::read_f32(&self.gpu, std::slice::from_ref(&self.x))?;
-        let mut images = tensor::plan_to_nchw(self.shape, &data[0]);
-        let wanted = (self.request.count - self.first).min(self.shape.b);
-        images.truncate(wanted * self.shape.c * self.shape.h * self.shape.w);
-        Ok(images)
+    fn receive(&mut self, wanted: Wanted, data: &[Vec<u32>]) {
+        let shape = self.shape;
+        let nchw = |words: &Vec<u32>| {
+            let values: Vec<f32> = words.iter().map(|&w| f32::from_bits(w)).collect();
+            tensor::plan_to_nchw(shape, &values)
+        };
+        let size = shape.c * shape.h * shape.w;
+        let x = nchw(&data[0]);
+        match wanted {
+            Wanted::Starts(n) => self
+                .starts
+                .get_or_insert_default()
+                .extend_from_slice(&x[..n * size]),
+            Wanted::Images(n) => self.images.extend_from_slice(&x[..n * size]),
+            Wanted::Frame(steps_taken) => self.frames.push(Frame {
+                steps_taken,
+                timestep: steps_taken.checked_sub(1).map(|i| self.steps[i].timestep),
+                x,
+                x0_hat: nchw(&data[1]),
+            }),
+        }
     }
 
-    /// x_T of the images that are begun, `[n, C, H, W]`; empty unless asked for by
-    /// [`SampleRun::with_starts`].
+    /// x_T of the images, as [`SampleRun::with_starts`] keeps them; empty without it.
     pub fn starts(&self) -> &[f32] {
         self.starts.as_deref().unwrap_or_default()
     }
