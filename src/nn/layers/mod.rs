@@ -1,5 +1,5 @@
 //! The layers. Each is one Rust file and one WGSL file of the same stem, and one line in
-//! [`cases`], over which the tests loop.
+//! `cases`, over which the tests loop.
 
 pub mod add;
 pub mod attention;
