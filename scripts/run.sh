@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Sets up what is missing, builds noiselab, and runs it.
 #
-#   scripts/run.sh                 the main job: trains a small model on MNIST's digits
-#                                  for 200 steps, then draws 64 new ones
+#   scripts/run.sh                 the main job: draws digits from the weights that come along,
+#                                  then trains a small model on MNIST's digits for 200 steps
+#                                  and draws 64 with that
 #   scripts/run.sh COMMAND ...     any noiselab command, e.g. `info` or `sample runs/first`
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=prerequisites.sh
@@ -29,6 +30,11 @@ for ((n = 2; ; n++)); do
 done
 mkdir -p runs
 
+drawn=runs/pretrained.png
+say "Drawing 16 digits from the weights in assets/pretrained/digits (DDIM, 50 steps)"
+noiselab sample assets/pretrained/digits --n 16 --sampler ddim --steps 50 --seed 0 --scale 4 \
+    --out "$drawn" --film runs/pretrained-film.png
+
 say "Training a small model on MNIST for 200 steps, into $out"
 noiselab train --dataset mnist --preset tiny --steps 200 --seed 0 --out "$out"
 
@@ -37,8 +43,9 @@ noiselab sample "$out" --n 64 --sampler ddim --steps 50 --seed 0 --out "$out/sam
 
 cat <<TEXT
 
-Look at $root/$out/samples.png (the digits) and
-        $root/$out/film.png (how each came out of the noise).
+Look at $root/$drawn (digits from the weights that come along),
+        $root/runs/pretrained-film.png (how they came out of the noise),
+        $root/$out/samples.png and film.png (the same with the model just trained).
 200 steps are a taste. To train on:   scripts/run.sh train --help
 With other data or a larger model:    scripts/run.sh train --dataset fashion --preset digits --steps 20000 --out runs/fashion
 TEXT
