@@ -46,6 +46,29 @@ impl BenchModel {
     pub fn unet(&self) -> UNetConfig {
         (self.unet)()
     }
+
+    /// How it is trained here: ε objective, L_simple, Adam, a clipped gradient, a moving average.
+    pub fn train_config(&self, batch: usize, checkpoint_activations: bool) -> TrainConfig {
+        TrainConfig {
+            dataset: "noise".into(),
+            unet: self.unet(),
+            scheduler: SchedulerConfig::default(),
+            batch,
+            accumulate: 1,
+            lr: LearningRate {
+                base: 2e-4,
+                warmup_steps: 0,
+                decay: LearningRateDecay::Constant,
+            },
+            adam: AdamConfig::default(),
+            clip_norm: 1.0,
+            ema_decay: 0.999,
+            flip: 0.0,
+            loss: LossType::Simple,
+            checkpoint_activations,
+            seed: 0,
+        }
+    }
 }
 
 /// Every network to measure.
@@ -215,7 +238,7 @@ pub fn run(
     options: &BenchOptions,
     status: &mut dyn FnMut(&str),
 ) -> Result<BenchReport> {
-    let config = train_config(model, options);
+    let config = model.train_config(options.batch, options.checkpoint_activations);
     let dataset = Arc::new(synthetic(&config)?);
     status("setting up and compiling");
     let mut trainer = Trainer::new(
@@ -342,30 +365,11 @@ fn sample(
     Ok(())
 }
 
-fn train_config(model: &BenchModel, options: &BenchOptions) -> TrainConfig {
-    TrainConfig {
-        dataset: "noise".into(),
-        unet: model.unet(),
-        scheduler: SchedulerConfig::default(),
-        batch: options.batch,
-        accumulate: 1,
-        lr: LearningRate {
-            base: 2e-4,
-            warmup_steps: 0,
-            decay: LearningRateDecay::Constant,
-        },
-        adam: AdamConfig::default(),
-        clip_norm: 1.0,
-        ema_decay: 0.999,
-        flip: 0.0,
-        loss: LossType::Simple,
-        checkpoint_activations: options.checkpoint_activations,
-        seed: 0,
-    }
-}
-
-/// Images of uniform noise.
-fn synthetic(config: &TrainConfig) -> Result<Dataset> {
+/// Images of uniform noise to train on.
+///
+/// # Errors
+/// A network of neither 1 nor 3 channels.
+pub fn synthetic(config: &TrainConfig) -> Result<Dataset> {
     let (side, channels) = (config.unet.sample_size, config.unet.in_channels);
     let count = config.batch.max(64);
     let mut values = vec![0.0; count * side * side * channels];
