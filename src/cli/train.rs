@@ -16,6 +16,8 @@ use noiselab::{
     },
 };
 
+use serde_json::Value;
+
 use super::{
     CliError, DeviceArgs, print,
     progress::{Progress, line},
@@ -104,7 +106,7 @@ pub struct TrainArgs {
     /// What the network predicts: the noise, the image, or a mixture of both [default: epsilon]
     #[arg(long, value_parser = names(Objective::ALL.map(Objective::name)), help_heading = "Diffusion")]
     objective: Option<String>,
-    /// How the noise grows over the timesteps [default: linear]
+    /// How the noise grows over the timesteps [default: the preset's, linear but for digits]
     #[arg(long, value_parser = schedules(), help_heading = "Diffusion")]
     schedule: Option<String>,
     /// Timesteps T [default: 1000]
@@ -305,7 +307,10 @@ fn resume(args: &TrainArgs) -> Result<Plan, CliError> {
         .differences(&saved.config)
         .into_iter()
         .filter(|(path, ..)| path != "train.dataset")
-        .map(|(path, asked, has)| format!("{} {asked} instead of {has}", flag_of(&path)))
+        .map(|(path, asked, has)| {
+            let (asked, has) = (as_typed(&asked), as_typed(&has));
+            format!("{} {asked} instead of {has}", flag_of(&path))
+        })
         .collect();
     let mut compare = |flag: &str, asked: Option<String>, has: Option<String>| {
         if let Some(asked) = asked.filter(|asked| Some(asked) != has.as_ref()) {
@@ -448,6 +453,22 @@ fn flag_of(path: &str) -> &str {
         .iter()
         .find(|(prefix, _)| path.starts_with(prefix))
         .map_or(path, |(_, flag)| flag)
+}
+
+/// A value of the configuration as it is given on the command line.
+fn as_typed(json: &str) -> String {
+    match serde_json::from_str::<Value>(json) {
+        Ok(Value::String(text)) => text,
+        Ok(Value::Object(map)) => map
+            .iter()
+            .map(|(name, inner)| match inner.get("vlb_weight") {
+                Some(weight) => format!("{name}:{weight}"),
+                None => name.clone(),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+        _ => json.to_owned(),
+    }
 }
 
 /// Ctrl-C once stops and saves, twice leaves out the picture, three times ends at once.
@@ -608,6 +629,21 @@ mod tests {
         .unwrap();
         assert_eq!(options.steps, 900);
         assert!(config.differences(&before).is_empty());
+    }
+
+    #[test]
+    fn values_are_shown_as_they_are_typed() {
+        for (json, typed) in [
+            ("4", "4"),
+            ("\"vlb\"", "vlb"),
+            (r#"{"hybrid":{"vlb_weight":0.01}}"#, "hybrid:0.01"),
+            (
+                r#"{"cosine":{"total_steps":9,"final_fraction":0.01}}"#,
+                "cosine",
+            ),
+        ] {
+            assert_eq!(as_typed(json), typed);
+        }
     }
 
     #[test]

@@ -251,7 +251,7 @@ fn a_run_is_only_resumed_as_itself() {
             vec!["--lr", "0.5", "--loss", "vlb", "--seed", "6"],
             vec![
                 "--lr 0.5 instead of",
-                "--loss \"vlb\" instead of",
+                "--loss vlb instead of simple",
                 "--seed 6 instead of 5",
             ],
         ),
