@@ -65,13 +65,6 @@ fn store_input(acc: vec4f, row: u32, column: u32) {
     x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
 }
 
-fn store_weight(acc: vec4f, at: u32, column: u32) {
-    if column >= params.out_c4 {
-        return;
-    }
-    weight[at] = select(acc, acc + weight[at], (params.flags & 8u) != 0u);
-}
-
 fn spread0(f0: vec4f, f1: vec4f) -> vec4f {
     if LANES == 4u {
         return subgroupBroadcast(f0, 0u);

@@ -29,40 +29,6 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
 
-// acc + w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
-
-fn store(acc: vec4f, row: u32, column: u32) {
-    if column >= params.out_c4 {
-        return;
-    }
-    var v = acc;
-    let at = row * params.out_c4 + column;
-    if (params.flags & 1u) != 0u {
-        v += bias[column];
-    }
-    if (params.flags & 2u) != 0u {
-        v += sample[row / (params.out_h * params.out_w) * params.out_c4 + column];
-    }
-    if (params.flags & 4u) != 0u {
-        v += residual[at];
-    }
-    if (params.flags & 8u) != 0u {
-        v += y[at];
-    }
-    y[at] = v;
-}
-
-fn store_input(acc: vec4f, row: u32, column: u32) {
-    if column >= params.in_c4 {
-        return;
-    }
-    let at = row * params.in_c4 + column;
-    x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
-}
-
 fn store_weight(acc: vec4f, at: u32, column: u32) {
     if column >= params.out_c4 {
         return;

@@ -58,8 +58,6 @@ pub struct Kernel {
     pub storage: Vec<u32>,
     /// Bytes of the `Params` struct; 0 without one.
     pub params_bytes: u32,
-    /// Bytes of the `Slice` struct of group 1.
-    pub slice_bytes: u32,
 }
 
 /// Pipelines by name, made on first use.
@@ -206,19 +204,6 @@ impl KernelCache {
             .cloned()
     }
 
-    /// Names of all pipelines made so far, sorted.
-    pub fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self
-            .made
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .keys()
-            .map(ToString::to_string)
-            .collect();
-        names.sort();
-        names
-    }
-
     fn compile(&self, gpu: &Gpu, id: &KernelId) -> Result<Kernel, GpuError> {
         let fail = |reason: String| GpuError::Kernel {
             kernel: id.to_string(),
@@ -335,7 +320,6 @@ impl KernelCache {
             layout,
             storage: reflection.storage,
             params_bytes: reflection.params_bytes,
-            slice_bytes: 4,
         })
     }
 }

@@ -163,15 +163,7 @@ impl SampleRun {
             state,
         );
         let plan = plan.prepare(gpu)?;
-        let mut views = views.into_iter();
-        let mut next = || {
-            views.next().unwrap_or_else(|| View {
-                buffer: plan.arena()[0].buffer.clone(),
-                offset: 0,
-                bytes: 0,
-            })
-        };
-        let (state, x, x0_hat) = (next(), next(), next());
+        let [state, x, x0_hat] = [0, 1, 2].map(|i: usize| views[i].clone());
         Ok(Self {
             gpu: Arc::clone(gpu),
             request,
