@@ -1,7 +1,9 @@
-//! The command line of noiselab.
+//! noiselab: the app in a window or in the page, and the command line.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod cli;
+#[cfg(feature = "app")]
+mod ui;
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() -> std::process::ExitCode {
@@ -9,4 +11,7 @@ fn main() -> std::process::ExitCode {
 }
 
 #[cfg(target_arch = "wasm32")]
-fn main() {}
+fn main() {
+    #[cfg(feature = "app")]
+    ui::platform::start();
+}

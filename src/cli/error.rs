@@ -14,6 +14,10 @@ pub enum CliError {
     /// Standard output cannot be written.
     #[error("the output cannot be written ({0}); free some space or write it elsewhere.")]
     Output(std::io::Error),
+    /// The window cannot be opened.
+    #[cfg(feature = "app")]
+    #[error("the window cannot be opened ({0})")]
+    Window(String),
     /// The reader of standard output is gone: no error, but the end.
     #[error("nobody reads the output any more")]
     ClosedPipe,

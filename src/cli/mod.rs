@@ -3,6 +3,8 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 for success, 1
 //! when `parity` finds a difference, 2 for an error, 70 for a fault of noiselab itself.
 
+#[cfg(feature = "app")]
+mod app;
 mod bench;
 mod error;
 mod eval;
@@ -91,6 +93,9 @@ impl DeviceArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Open the window (what noiselab does when no command is given)
+    #[cfg(feature = "app")]
+    App(app::AppArgs),
     /// Train a model on a data set; writes a diffusers pipeline folder that can be resumed
     Train(Box<train::TrainArgs>),
     /// Draw images from a model
@@ -145,14 +150,19 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
     let device = &cli.device;
     match &cli.command {
+        #[cfg(feature = "app")]
+        Some(Command::App(args)) => app::run(args, device),
         Some(Command::Train(args)) => train::run(args, device),
         Some(Command::Sample(args)) => sample::run(args, device),
         Some(Command::Eval(args)) => eval::run(args, device),
         Some(Command::Bench(args)) => bench::run(args, device),
         Some(Command::Parity(args)) => parity::run(args, device),
         Some(Command::Info(args)) => info::run(args, device),
+        #[cfg(feature = "app")]
+        None => app::run(&app::AppArgs::default(), device),
+        #[cfg(not(feature = "app"))]
         None => {
-            print("The app is not part of this version yet; the commands are.\n\n")?;
+            print("This build has no window (feature \"app\"); the commands are:\n\n")?;
             print(&Cli::command().render_help().to_string())?;
             Ok(ExitCode::SUCCESS)
         }

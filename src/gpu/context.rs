@@ -19,6 +19,49 @@ pub enum AdapterChoice {
     Named(String),
 }
 
+impl AdapterChoice {
+    fn fits(&self, info: &wgpu::AdapterInfo) -> bool {
+        match self {
+            Self::Best => true,
+            Self::Cpu => info.device_type == wgpu::DeviceType::Cpu,
+            Self::Named(name) => info.name.to_lowercase().contains(&name.to_lowercase()),
+        }
+    }
+
+    /// Why none of the adapters of these names fits.
+    fn missing(&self, mut names: Vec<String>) -> GpuError {
+        if names.is_empty() {
+            return GpuError::NoAdapter {
+                advice: driver_advice(),
+            };
+        }
+        names.dedup();
+        let available = names.join(", ");
+        match self {
+            Self::Named(name) => GpuError::NoSuchAdapter {
+                wanted: name.clone(),
+                available,
+            },
+            _ => GpuError::NoSoftwareAdapter { available },
+        }
+    }
+}
+
+fn can_compute(adapter: &wgpu::Adapter) -> bool {
+    let flags = adapter.get_downlevel_capabilities().flags;
+    flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+}
+
+fn rank(adapter: &wgpu::Adapter) -> u32 {
+    match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
 /// What the device can do beyond the defaults of WebGPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
@@ -98,35 +141,17 @@ impl Gpu {
             };
             adapters.extend(instance.request_adapter(&options).await);
         }
-        adapters.retain(|a| {
-            a.get_downlevel_capabilities()
-                .flags
-                .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-        });
-        adapters.sort_by_key(|a| match a.get_info().device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu => 2,
-            wgpu::DeviceType::Other => 3,
-            wgpu::DeviceType::Cpu => 4,
-        });
+        adapters.retain(can_compute);
+        adapters.sort_by_key(rank);
         adapters
     }
 
     async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter, GpuError> {
-        let fits = |a: &wgpu::Adapter| match choice {
-            AdapterChoice::Best => true,
-            AdapterChoice::Cpu => a.get_info().device_type == wgpu::DeviceType::Cpu,
-            AdapterChoice::Named(name) => {
-                let found = a.get_info().name.to_lowercase();
-                found.contains(&name.to_lowercase())
-            }
-        };
         let mut names = Vec::new();
         // OpenGL only where nothing else serves: to look for it starts a part of the window system.
         for backends in [wgpu::Backends::PRIMARY, wgpu::Backends::SECONDARY] {
             let mut adapters = Self::enumerate(backends).await;
-            if let Some(i) = adapters.iter().position(fits) {
+            if let Some(i) = adapters.iter().position(|a| choice.fits(&a.get_info())) {
                 return Ok(adapters.swap_remove(i));
             }
             names.extend(
@@ -135,42 +160,53 @@ impl Gpu {
                     .map(|a| format!("\"{}\"", a.get_info().name)),
             );
         }
-        if names.is_empty() {
-            return Err(GpuError::NoAdapter {
-                advice: driver_advice(),
-            });
-        }
-        names.dedup();
-        let available = names.join(", ");
-        Err(match choice {
-            AdapterChoice::Named(name) => GpuError::NoSuchAdapter {
-                wanted: name.clone(),
-                available,
-            },
-            _ => GpuError::NoSoftwareAdapter { available },
-        })
+        Err(choice.missing(names))
     }
 
     async fn from_adapter(adapter: &wgpu::Adapter) -> Result<Arc<Self>, GpuError> {
         let info = adapter.get_info();
-        let wanted =
-            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
-        let features = adapter.features() & wanted;
         let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
-                label: Some("noiselab"),
-                required_features: features,
-                required_limits: adapter.limits(),
-                experimental_features: wgpu::ExperimentalFeatures::disabled(),
-                memory_hints: wgpu::MemoryHints::MemoryUsage,
-                trace: wgpu::Trace::Off,
-            })
+            .request_device(&Self::device_descriptor(adapter))
             .await
             .map_err(|e| GpuError::NoDevice {
                 adapter: info.name.clone(),
                 reason: e.to_string(),
             })?;
         Ok(Self::from_device(device, queue, info))
+    }
+
+    /// The device to ask an adapter for: all that it has of what the kernels can use.
+    pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+        let wanted =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        wgpu::DeviceDescriptor {
+            label: Some("noiselab"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            trace: wgpu::Trace::Off,
+        }
+    }
+
+    /// The best of some adapters for `choice`, with the error's own advice if none fits.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`], [`GpuError::NoSuchAdapter`] or [`GpuError::NoSoftwareAdapter`].
+    pub fn pick(
+        adapters: &[wgpu::Adapter],
+        choice: &AdapterChoice,
+    ) -> Result<wgpu::Adapter, GpuError> {
+        let mut adapters: Vec<wgpu::Adapter> = adapters.to_vec();
+        adapters.retain(can_compute);
+        adapters.sort_by_key(rank);
+        if let Some(adapter) = adapters.iter().find(|a| choice.fits(&a.get_info())) {
+            return Ok(adapter.clone());
+        }
+        let names = adapters
+            .iter()
+            .map(|a| format!("\"{}\"", a.get_info().name));
+        Err(choice.missing(names.collect()))
     }
 
     /// Takes over a device that somebody else opened (the window's, the page's).

@@ -141,6 +141,8 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
             }
             (naga::AddressSpace::Uniform, Some(b)) if b.group == 1 && b.binding == 0 => {}
             (naga::AddressSpace::WorkGroup, _) => out.workgroup_bytes += bytes(),
+            // What is painted on; such kernels are not part of a plan.
+            (naga::AddressSpace::Handle, Some(b)) if b.group == 0 => {}
             (_, Some(b)) => {
                 return Err(fail(format!(
                     "group {} binding {} is outside the convention",

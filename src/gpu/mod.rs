@@ -1,7 +1,8 @@
 //! The device: adapter and limits ([`context`]), kernels ([`kernel`], [`shaders`]), memory
-//! ([`memory`]) and late readback ([`readback`]).
+//! ([`memory`]), late readback ([`readback`]) and textures for the screen ([`film`]).
 
 pub mod context;
+pub mod film;
 pub mod kernel;
 pub mod memory;
 pub mod readback;

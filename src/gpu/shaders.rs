@@ -36,6 +36,7 @@ pub struct Shader {
 pub static SHADERS: &[Shader] = &[
     wgsl!("diffusion/q_sample", "channels", "noise", "rng", "state"),
     wgsl!("diffusion/step", "channels", "noise", "rng", "state"),
+    wgsl!("display/tiles"),
     wgsl!("layers/add"),
     wgsl!("layers/attention"),
     wgsl!("layers/column_sum"),
@@ -65,7 +66,10 @@ mod tests {
 
     use super::SHADERS;
     use crate::{
-        gpu::kernel::{self, KernelId},
+        gpu::{
+            film,
+            kernel::{self, KernelId},
+        },
         nn::{batch, layers, loss, optimizer, sample_step},
     };
 
@@ -81,6 +85,7 @@ mod tests {
         vec![
             ("diffusion/q_sample", size_of::<batch::Params>(), &[]),
             ("diffusion/step", size_of::<sample_step::Params>(), &[]),
+            ("display/tiles", size_of::<film::Params>(), &[]),
             ("layers/add", size_of::<add::Params>(), &[]),
             (
                 "layers/attention",

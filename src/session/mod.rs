@@ -2,11 +2,15 @@
 
 pub mod atomic;
 pub mod checkpoint;
+pub mod command;
 pub mod config;
 pub mod diffusers;
+pub mod event;
 mod files_error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod heldout;
+pub mod link;
+pub mod live;
 #[cfg(not(target_arch = "wasm32"))]
 mod log_table;
 pub mod pacer;

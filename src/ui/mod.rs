@@ -1,0 +1,15 @@
+//! The app: rooms around one session, in a window and in the page. `app` holds it together, `panels` has one
+//! file a room, `widgets` what rooms share. The numeric work is the library's: the interface sends
+//! [`Command`](noiselab::session::command::Command)s and draws what [`Event`](noiselab::session::event::Event)s bring.
+
+pub mod app;
+pub mod device;
+pub mod panel;
+pub mod panels;
+#[cfg_attr(not(target_arch = "wasm32"), path = "platform/native.rs")]
+#[cfg_attr(target_arch = "wasm32", path = "platform/web.rs")]
+pub mod platform;
+pub mod shared;
+pub mod theme;
+pub mod timeline;
+pub mod widgets;

@@ -1,0 +1,32 @@
+//! Forward process.
+
+use noiselab::session::event::Event;
+
+use crate::ui::{panel::Panel, shared::Shared};
+
+/// The room.
+#[derive(Debug, Default)]
+pub struct Forward {}
+
+impl Panel for Forward {
+    fn id(&self) -> &'static str {
+        "forward"
+    }
+
+    fn title(&self) -> &'static str {
+        "Forward process"
+    }
+
+    fn on_event(&mut self, event: &Event, shared: &mut Shared) {
+        let _ = (event, shared);
+    }
+
+    fn update(&mut self, shared: &mut Shared) {
+        let _ = shared;
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, shared: &mut Shared) {
+        let _ = shared;
+        ui.label(self.title());
+    }
+}

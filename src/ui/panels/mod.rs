@@ -1,0 +1,18 @@
+//! The rooms, one file each, in the order of the story.
+
+mod forward;
+mod network;
+mod reverse;
+mod training;
+
+use super::panel::Panel;
+
+/// Every room. A new one is one file and one line here.
+pub fn all() -> Vec<Box<dyn Panel>> {
+    vec![
+        Box::new(forward::Forward::default()),
+        Box::new(training::Training::default()),
+        Box::new(reverse::Reverse::default()),
+        Box::new(network::Network::default()),
+    ]
+}
