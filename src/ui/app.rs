@@ -5,12 +5,12 @@ use std::sync::Arc;
 use noiselab::{
     gpu::Gpu,
     session::{
-        command::{Command, DataChoice, ModelChoice},
+        command::{Command, ModelChoice},
         link::Link,
     },
 };
 
-use super::{panel::Panel, panels, platform, shared::Shared, theme};
+use super::{files, panel::Panel, panels, platform, shared::Shared, status, theme};
 
 /// The app.
 pub struct App {
@@ -39,11 +39,9 @@ impl App {
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
         let _ = Arc::clone(&gpu);
         theme::install(&cc.egui_ctx);
-        let app = Self::with_link(link, Some(render));
-        app.shared.send(Command::OpenData(DataChoice::BuiltIn {
-            name: "mnist".into(),
-            asset: None,
-        }));
+        let mut app = Self::with_link(link, Some(render));
+        app.shared.files.open(&cc.egui_ctx);
+        app.shared.open_built_in("mnist");
         app.shared
             .send(Command::OpenModel(ModelChoice::Pretrained { files: None }));
         Ok(app)
@@ -67,13 +65,25 @@ impl App {
 
     /// Hears the session; runs when the window is hidden as well.
     pub fn listen(&mut self) {
-        for event in self.shared.link.poll() {
+        for event in platform::poll(&mut self.shared.link) {
             self.shared.on_event(&event);
             for panel in &mut self.panels {
                 panel.on_event(&event, &mut self.shared);
             }
         }
+        if let Some(room) = files::attend(&mut self.shared) {
+            self.show(room);
+        }
     }
+
+    /// What it is doing, for tests in a browser.
+    pub fn status(&self) -> serde_json::Value {
+        status::value(&self.shared, &self.panels, self.current)
+    }
+
+    /// Follows the page's address after it was changed by hand.
+    #[cfg(target_arch = "wasm32")]
+    pub fn address_changed(&mut self) {}
 
     /// Draws everything.
     pub fn draw(&mut self, ui: &mut egui::Ui) {
@@ -97,6 +107,7 @@ impl App {
             panel.update(&mut self.shared);
             panel.ui(ui, &mut self.shared);
         });
+        files::drop_hint(ui);
         self.shared.end_frame();
     }
 }
@@ -108,5 +119,15 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         self.draw(ui);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn on_exit(&mut self) {
+        files::on_exit(&mut self.shared);
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn as_any_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
     }
 }

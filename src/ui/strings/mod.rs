@@ -1,0 +1,3 @@
+//! All that the app says to its users, so that a teacher can translate it.
+
+pub mod files;
