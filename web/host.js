@@ -296,6 +296,7 @@ globalThis.noiselabPage = {
   panicked,
   device_lost,
   take_resume,
+  reload: () => location.reload(),
   drawn,
   wake,
 };

@@ -74,6 +74,7 @@ async function start() {
   document.addEventListener("visibilitychange", whether);
   addEventListener("hashchange", () => program.address_changed());
   onTick(() => program.tick());
+  setInterval(() => document.hidden || program.write_address(), 500);
 }
 
 addEventListener("error", (event) => {

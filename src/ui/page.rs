@@ -50,6 +50,9 @@ extern "C" {
     /// A frame was laid out.
     #[wasm_bindgen(js_namespace = noiselabPage)]
     pub fn drawn();
+    /// Loads the page again.
+    #[wasm_bindgen(js_namespace = noiselabPage)]
+    pub fn reload();
     /// Asks for a tick at once.
     #[wasm_bindgen(js_namespace = noiselabPage)]
     pub fn wake();

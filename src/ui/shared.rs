@@ -98,11 +98,9 @@ impl Shared {
 
     /// Tells the user something.
     pub fn notify(&mut self, text: impl Into<String>, error: bool) {
-        self.watch.complaints += usize::from(error);
-        self.notices.push(Notice {
-            text: text.into(),
-            error,
-        });
+        let text = text.into();
+        self.watch.tell(&text, error);
+        self.notices.push(Notice { text, error });
     }
 
     /// Takes note of what concerns all rooms.

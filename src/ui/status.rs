@@ -18,8 +18,8 @@ pub struct Watch {
     previews: usize,
     probes: usize,
     failures: Vec<String>,
-    /// Messages of failure so far, also those that are gone from the screen.
-    pub complaints: usize,
+    /// Messages to the user so far, also those that are gone from the screen.
+    told: Vec<(String, bool)>,
     lost: bool,
 }
 
@@ -55,6 +55,11 @@ struct Run {
 impl Watch {
     /// Steps over which the loss is smoothed.
     const SMOOTH: f32 = 20.0;
+
+    /// Takes note of a message to the user.
+    pub fn tell(&mut self, text: &str, error: bool) {
+        self.told.push((text.into(), error));
+    }
 
     /// Takes note.
     pub fn on_event(&mut self, event: &Event) {
@@ -167,7 +172,10 @@ impl Watch {
     }
 
     /// The images of a finished run of the reverse process.
-    #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "the page's tests read it"))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "the page's tests read it")
+    )]
     pub fn reverse_images(&self, run: usize) -> Option<&[f32]> {
         self.reverse.get(run)?.images.as_deref()
     }
@@ -200,7 +208,8 @@ impl Watch {
             "reverse": runs.collect::<Vec<_>>(),
             "probes": self.probes,
             "failures": self.failures,
-            "complaints": self.complaints,
+            "notices": self.told.iter().map(|(text, error)| json!({"text": text, "error": error})).collect::<Vec<_>>(),
+            "complaints": self.told.iter().filter(|(_, error)| *error).count(),
             "lost": self.lost,
         })
     }
@@ -267,10 +276,6 @@ pub fn value(shared: &Shared, panels: &[Box<dyn Panel>], current: usize) -> Valu
         .model
         .as_ref()
         .map(|m| json!({"name": m.name, "parameters": m.parameters}));
-    let notices = shared
-        .notices
-        .iter()
-        .map(|n| json!({"text": n.text, "error": n.error}));
     let mut value = json!({
         "room": panels.get(current).map(|p| p.id()),
         "t": shared.time.t(),
@@ -282,7 +287,6 @@ pub fn value(shared: &Shared, panels: &[Box<dyn Panel>], current: usize) -> Valu
         "data": data,
         "model": model,
         "compiling": shared.compiling.map(|(job, done, of)| json!([format!("{job:?}"), done, of])),
-        "notices": notices.collect::<Vec<_>>(),
         "rooms": rooms,
     });
     if let (Value::Object(all), Value::Object(watched)) = (&mut value, shared.watch.value()) {
@@ -299,14 +303,20 @@ pub struct Controls {
 
 impl Controls {
     /// Starts collecting.
-    #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "the page's tests read it"))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "the page's tests read it")
+    )]
     pub fn install(ctx: &egui::Context) {
         ctx.enable_accesskit();
         ctx.add_plugin(Self::default());
     }
 
     /// What is on the screen, if it is collected: label, role, rectangle in points, value.
-    #[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "the page's tests read it"))]
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "the page's tests read it")
+    )]
     pub fn value(ctx: &egui::Context) -> Value {
         ctx.with_plugin(|controls: &mut Self| Value::Array(controls.found.clone()))
             .unwrap_or_default()
@@ -325,7 +335,11 @@ impl Controls {
                 let parts: Vec<String> = parts.filter_map(|(_, n)| text(n)).collect();
                 (!parts.is_empty()).then(|| parts.join(" "))
             };
-            let Some(label) = node.label().map(str::to_owned).or_else(labelled).or_else(|| text(node))
+            let Some(label) = node
+                .label()
+                .map(str::to_owned)
+                .or_else(labelled)
+                .or_else(|| text(node))
             else {
                 continue;
             };
@@ -381,7 +395,10 @@ mod tests {
                 ema_decay: 0.9,
                 samples: Vec::new(),
             };
-            shared.on_event(&Event::Train(TrainEvent::Step(report, TrainFigures::default())));
+            shared.on_event(&Event::Train(TrainEvent::Step(
+                report,
+                TrainFigures::default(),
+            )));
         }
         shared.on_event(&Event::Train(TrainEvent::Status(TrainStatus::Paused(None))));
         shared.on_event(&Event::Failed {
@@ -427,11 +444,9 @@ mod tests {
         harness.run();
         let value = Controls::value(&harness.ctx);
         let found = |label: &str, role: &str| {
-            value
-                .as_array()
-                .into_iter()
-                .flatten()
-                .any(|c| c["label"] == label && c["role"] == role && c["rect"][2].as_f64() > Some(5.0))
+            value.as_array().into_iter().flatten().any(|c| {
+                c["label"] == label && c["role"] == role && c["rect"][2].as_f64() > Some(5.0)
+            })
         };
         assert!(found("Press", "Button"), "{value}");
         assert!(found("How much", "Slider"), "{value}");

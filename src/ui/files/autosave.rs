@@ -10,7 +10,11 @@ use web_time::Instant;
 use super::place::Store;
 
 /// Time between autosaves.
-const EVERY: Duration = Duration::from_secs(if cfg!(target_arch = "wasm32") { 30 } else { 120 });
+const EVERY: Duration = Duration::from_secs(if cfg!(target_arch = "wasm32") {
+    30
+} else {
+    120
+});
 
 const MANIFEST: &str = "autosave.json";
 const GENERATIONS: [&str; 2] = ["autosave-0.safetensors", "autosave-1.safetensors"];
@@ -96,7 +100,10 @@ impl Autosave {
     }
 
     /// Something would be lost.
-    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "the page's end waits for nothing"))]
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(dead_code, reason = "the page's end waits for nothing")
+    )]
     pub fn is_unsaved(&self) -> bool {
         self.run && self.step > self.saved
     }
@@ -174,7 +181,10 @@ async fn manifest(store: &Store) -> Result<Option<Manifest>, String> {
 /// # Errors
 /// Why it could not be written.
 pub async fn save(store: &Store, saved: &Saved) -> Result<(), String> {
-    let mut manifest = manifest(store).await.unwrap_or_default().unwrap_or_default();
+    let mut manifest = manifest(store)
+        .await
+        .unwrap_or_default()
+        .unwrap_or_default();
     let place = match manifest.generations[manifest.newest] {
         Some(_) => 1 - manifest.newest,
         None => manifest.newest,

@@ -98,12 +98,7 @@ impl Outbox {
     }
 
     fn take(&self) -> Vec<Answer> {
-        std::mem::take(
-            &mut *self
-                .answers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -217,9 +212,7 @@ fn restore_earlier(shared: &mut Shared) {
     }
     let open = shared.data.as_ref().map(|d| d.name.clone());
     let wanted = saved.dataset.clone();
-    let comes_along = noiselab::data::BUILT_IN
-        .iter()
-        .any(|b| b.name == wanted);
+    let comes_along = noiselab::data::BUILT_IN.iter().any(|b| b.name == wanted);
     if comes_along && open.as_deref() != Some(&wanted) {
         shared.data = None; // until it is there
         shared.open_built_in(&wanted);

@@ -76,7 +76,9 @@ pub fn ask(outbox: &Outbox, ask: Ask) {
             let picking = dialog(text::CHECKPOINT_TITLE)
                 .add_filter(text::CHECKPOINT, &["safetensors"])
                 .pick_file();
-            open(outbox, shown, picking, |path| whole(&path, Kind::Checkpoint));
+            open(outbox, shown, picking, |path| {
+                whole(&path, Kind::Checkpoint)
+            });
         }
         Ask::Picture => {
             let picking = dialog(text::PICTURE_TITLE).pick_file();
@@ -187,7 +189,11 @@ pub struct Store {
 impl Store {
     /// The user's, if the system tells where such things go.
     pub fn open() -> Option<Self> {
-        let variable = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let variable = |name| {
+            env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
         let base = if cfg!(target_os = "windows") {
             variable("LOCALAPPDATA")
         } else if cfg!(target_os = "macos") {

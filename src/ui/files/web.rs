@@ -1,10 +1,6 @@
 //! Files in the page: the browser's file dialog, downloads, and its private storage for the autosave.
 
-use std::{
-    cell::Cell,
-    future::Future,
-    sync::Arc,
-};
+use std::{cell::Cell, future::Future, sync::Arc};
 
 use noiselab::{
     data::BUILT_IN,

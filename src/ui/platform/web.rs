@@ -2,10 +2,7 @@
 //! which the session goes on whether frames are drawn or not, when the page is hidden or shown, and when a frame has
 //! been painted.
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-};
+use std::{cell::RefCell, collections::VecDeque};
 
 use noiselab::{
     gpu::{
@@ -100,7 +97,8 @@ async fn run() -> Result<(), String> {
     let runner = eframe::WebRunner::new();
     RUNNER.set(Some(runner.clone()));
     let create = |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
-        let app = App::new(cc)?;
+        let mut app = App::new(cc)?;
+        app.set_address(&page::address());
         attach(cc, &app);
         Ok(Box::new(app))
     };
@@ -156,6 +154,11 @@ pub fn recall(key: &str) -> Option<String> {
 /// Remembers a value for the next visit.
 pub fn remember(key: &str, value: &str) {
     page::remember(key, value);
+}
+
+/// Loads the page anew.
+pub fn restart(_ctx: &egui::Context) {
+    page::reload();
 }
 
 /// Milliseconds to the next tick while there is something to do, while the device is waited for, and otherwise.
@@ -223,6 +226,15 @@ pub fn visibility(hidden: bool) {
     });
 }
 
+/// Writes the app's state behind `#` in the page's address, if it has changed; now and then.
+#[wasm_bindgen]
+pub fn write_address() {
+    let runner = RUNNER.with_borrow(Clone::clone);
+    if let Some(app) = runner.as_ref().and_then(|r| r.app_mut::<App>()) {
+        page::set_address(&app.address());
+    }
+}
+
 fn now() -> f64 {
     web_sys::window()
         .and_then(|window| window.performance())
@@ -279,7 +291,7 @@ pub fn reverse_images(run: usize) -> Option<js_sys::Float32Array> {
 pub fn address_changed() {
     let runner = RUNNER.with_borrow(Clone::clone);
     if let Some(mut app) = runner.as_ref().and_then(|r| r.app_mut::<App>()) {
-        app.address_changed();
+        app.set_address(&page::address());
     }
     with_page(|page| page.ctx.request_repaint());
 }
@@ -295,7 +307,10 @@ const DEFINES: [(&str, &[&[(&str, u32)]]); 3] = [
             &[("HEAD_DIM4", 64), ("ROWS", 1)],
         ],
     ),
-    ("layers/conv3x3_subgroup", &[&[("LANES", 4)], &[("LANES", 8)]]),
+    (
+        "layers/conv3x3_subgroup",
+        &[&[("LANES", 4)], &[("LANES", 8)]],
+    ),
     ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
 ];
 

@@ -22,10 +22,14 @@ pub const NO_PICTURE: &str = "The picture has no pixels; choose another one.";
 pub const NO_DIALOG: &str = "This system shows no file dialog; drop the file on the window instead, or install \
                              a desktop portal or zenity.";
 /// A chosen file without a name.
-#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only in the page"))]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(dead_code, reason = "only in the page")
+)]
 pub const CHOSEN: &str = "The chosen file";
 /// The newest state does not restore.
-pub const TRYING_OLDER: &str = "The newest saved session could not be restored; the one before it is tried.";
+pub const TRYING_OLDER: &str =
+    "The newest saved session could not be restored; the one before it is tried.";
 
 /// A file that cannot be read.
 pub fn cannot_read(name: &str, reason: &str) -> String {
@@ -62,7 +66,9 @@ pub fn not_stored(reason: &str) -> String {
 
 /// The last session is back.
 pub fn session_restored(step: u64) -> String {
-    format!("The training of your last visit is back, at step {step}; it rests until you resume it.")
+    format!(
+        "The training of your last visit is back, at step {step}; it rests until you resume it."
+    )
 }
 
 /// A state that was kept is damaged.
@@ -75,7 +81,10 @@ pub fn damaged_session(kept: bool) -> String {
 }
 
 /// The browser slowed the hidden page down.
-#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only in the page"))]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(dead_code, reason = "only in the page")
+)]
 pub fn throttled(seconds: u64) -> String {
     format!(
         "While this page was hidden the browser let it rest, once for {seconds} s, so training went on more slowly; \

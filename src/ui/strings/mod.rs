@@ -1,3 +1,5 @@
 //! All that the app says to its users, so that a teacher can translate it.
 
+pub mod app;
+pub mod cards;
 pub mod files;
