@@ -82,7 +82,7 @@ impl App {
         if self.shared.time.playing {
             ui.ctx().request_repaint();
         }
-        egui::Panel::left("rail").show_inside(ui, |ui| {
+        egui::Panel::left("rail").show(ui, |ui| {
             for (i, panel) in self.panels.iter().enumerate() {
                 if ui
                     .selectable_label(i == self.current, panel.title())
@@ -92,7 +92,7 @@ impl App {
                 }
             }
         });
-        egui::CentralPanel::default().show_inside(ui, |ui| {
+        egui::CentralPanel::default().show(ui, |ui| {
             let panel = &mut self.panels[self.current];
             panel.update(&mut self.shared);
             panel.ui(ui, &mut self.shared);

@@ -10,6 +10,7 @@ pub mod panels;
 #[cfg_attr(target_arch = "wasm32", path = "platform/web.rs")]
 pub mod platform;
 pub mod shared;
+pub mod strings;
 pub mod theme;
 pub mod timeline;
 pub mod widgets;

@@ -1,5 +1,16 @@
 //! What rooms share.
 
+mod card;
+mod controls;
 mod film;
+pub mod math;
+mod plot;
 
+pub use card::{Card, Equation, card};
+pub use controls::{
+    button, combo, drag, figure, hint, log_slider, primary_button, segmented, slider, toggle,
+    warning,
+};
 pub use film::{film_frame, film_tile};
+pub use math::{equation, tex};
+pub use plot::{PlotOptions, Series, figure as number, line_plot, swatch};
