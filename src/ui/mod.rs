@@ -2,8 +2,12 @@
 //! file a room, `widgets` what rooms share. The numeric work is the library's: the interface sends
 //! [`Command`](noiselab::session::command::Command)s and draws what [`Event`](noiselab::session::event::Event)s bring.
 
+pub mod address;
 pub mod app;
+mod bars;
 pub mod device;
+mod help;
+mod keys;
 pub mod panel;
 pub mod panels;
 #[cfg_attr(not(target_arch = "wasm32"), path = "platform/native.rs")]
@@ -13,4 +17,6 @@ pub mod shared;
 pub mod strings;
 pub mod theme;
 pub mod timeline;
+mod toasts;
+pub mod tour;
 pub mod widgets;
