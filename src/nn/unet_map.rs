@@ -56,7 +56,7 @@ impl MapKind {
             ],
             Self::Downsample => &[r"h'_{y,x} = (W * h)_{2y,2x} + b"],
             Self::Upsample => &[
-                r"u_{y,x} = h_{\lfloor y/2 \rfloor,\lfloor x/2 \rfloor}",
+                r"u_{y,x} = h_{\left\lfloor y/2 \right\rfloor,\left\lfloor x/2 \right\rfloor}",
                 r"h' = W * u + b",
             ],
             Self::ConvOut => &[r"\hat{\epsilon} = W * \mathrm{SiLU}(\mathrm{GN}(h)) + b"],

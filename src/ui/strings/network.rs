@@ -44,8 +44,7 @@ pub const AGAIN_TIP: &str =
 /// There is no model.
 pub const NO_MODEL: &str = "The network is being opened.";
 /// There is no picture.
-pub const NO_PICTURE: &str =
-    "There is no picture to send through the network: choose one in the room of the forward process.";
+pub const NO_PICTURE: &str = "There is no picture to send through the network: choose one in the room of the forward process.";
 /// While pipelines are made.
 pub const PREPARING: &str = "Preparing the network";
 /// While there is no answer.
@@ -175,7 +174,11 @@ pub const fn purpose(kind: MapKind) -> &'static str {
 
 /// A block, for screen readers.
 pub fn block(name: &str, kind_of: MapKind, parameters: usize) -> String {
-    format!("{name}, {}, {} parameters", kind(kind_of), count(parameters as u64))
+    format!(
+        "{name}, {}, {} parameters",
+        kind(kind_of),
+        count(parameters as u64)
+    )
 }
 
 /// Channels × height × width.

@@ -3,7 +3,7 @@
 use egui::{Align, CornerRadius, CursorIcon, Layout, Sense, Stroke, StrokeKind, Ui, vec2};
 use noiselab::gpu::film::Film;
 
-use super::{Beside, Reverse};
+use super::Reverse;
 use crate::ui::{shared::Shared, strings::reverse as words, theme, widgets};
 
 /// Height of everything around the grids, so that these fill the rest of the window.
@@ -107,13 +107,6 @@ impl Reverse {
     }
 }
 
-impl Beside {
-    /// All that a step has, with their films.
-    pub(super) const fn what(self) -> &'static str {
-        self.name()
-    }
-}
-
 /// The width of a grid, and whether two go one below the other: as large as whole factors allow.
 fn layout(ui: &Ui, film: &Film) -> (f32, bool) {
     let dpi = ui.ctx().pixels_per_point();
@@ -153,10 +146,8 @@ impl Grid<'_> {
                 let size = vec2(width, width * (h * rows) as f32 / (w * columns) as f32);
                 let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
                 missing(ui, rect, why);
-                return {
-                    let _ = response;
-                    None
-                };
+                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &label));
+                return None;
             }
         };
         let rect = response.rect;
@@ -168,8 +159,7 @@ impl Grid<'_> {
             let id = response.id.with(n);
             let response = ui.interact(place, id, Sense::click());
             let name = words::tile(self.what, self.run, n);
-            response
-                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
+            response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &name));
             if response.hovered() || response.has_focus() {
                 ui.painter().rect_stroke(
                     place,

@@ -147,11 +147,7 @@ impl Reverse {
                                         ui.allocate_exact_size(size, Sense::click());
                                     grids::missing(ui, rect, "");
                                     response.widget_info(|| {
-                                        egui::WidgetInfo::labeled(
-                                            egui::Role::Image,
-                                            true,
-                                            &label,
-                                        )
+                                        egui::WidgetInfo::labeled(egui::Role::Image, true, &label)
                                     });
                                     response
                                 };
