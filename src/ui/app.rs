@@ -6,18 +6,18 @@ use egui::{Context, Frame, Margin, Panel as SidePanel, Stroke, Theme, Ui};
 use noiselab::{
     gpu::Gpu,
     session::{
-        command::{Command, DataChoice, ModelChoice},
+        command::{Command, ModelChoice},
         event::Event,
         link::Link,
     },
 };
 
 use super::{
-    address, bars, help, keys,
+    address, bars, files, help, keys,
     panel::Panel,
     panels, platform,
     shared::Shared,
-    strings, theme,
+    status, strings, theme,
     toasts::Toasts,
     tour::{Areas, Tour},
     widgets,
@@ -80,10 +80,8 @@ impl App {
         app.dressed = true;
         app.recall();
         app.tour.start_once();
-        app.shared.send(Command::OpenData(DataChoice::BuiltIn {
-            name: "mnist".into(),
-            asset: None,
-        }));
+        app.shared.files.open(&cc.egui_ctx);
+        app.shared.open_built_in("mnist");
         app.shared
             .send(Command::OpenModel(ModelChoice::Pretrained { files: None }));
         Ok(app)
@@ -222,9 +220,10 @@ impl App {
 
     /// Hears the session; runs when the window is hidden as well.
     pub fn listen(&mut self) {
-        for event in self.shared.link.poll() {
+        for event in platform::poll(&mut self.shared.link) {
             if let Event::DeviceLost { message } = &event {
                 self.lost = Some(message.clone());
+                files::on_event(&mut self.shared, &event);
             } else {
                 self.shared.on_event(&event);
             }
@@ -232,6 +231,18 @@ impl App {
                 panel.on_event(&event, &mut self.shared);
             }
         }
+        if let Some(room) = files::attend(&mut self.shared) {
+            self.show(room);
+        }
+    }
+
+    /// What it is doing, for tests in a browser.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "the page's tests read it")
+    )]
+    pub fn status(&self) -> serde_json::Value {
+        status::value(&self.shared, &self.panels, self.current)
     }
 
     /// The state of the page, as what follows `#` in its address.
@@ -328,6 +339,7 @@ impl App {
         help::draw(&mut self.help, &ctx);
         self.tour.draw(&ctx, &self.areas);
         self.draw_overlay(&ctx);
+        files::drop_hint(ui);
         self.shared.end_frame();
     }
 
@@ -429,6 +441,16 @@ impl eframe::App for App {
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.draw(ui);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn on_exit(&mut self) {
+        files::on_exit(&mut self.shared);
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn as_any_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
     }
 }
 

@@ -1,6 +1,9 @@
 //! The window.
 
-use noiselab::gpu::AdapterChoice;
+use noiselab::{
+    gpu::AdapterChoice,
+    session::{event::Event, link::Link},
+};
 
 use crate::ui::{app::App, device};
 
@@ -8,6 +11,11 @@ use crate::ui::{app::App, device};
 pub fn waker(ctx: &egui::Context) -> impl Fn() + Send + 'static {
     let ctx = ctx.clone();
     move || ctx.request_repaint()
+}
+
+/// The session's events since the last call; once a frame.
+pub fn poll(link: &mut Link) -> Vec<Event> {
+    link.poll()
 }
 
 /// Opens the window and stays until it is closed.

@@ -2,5 +2,6 @@
 
 pub mod app;
 pub mod cards;
+pub mod files;
 pub mod network;
 pub mod reverse;
