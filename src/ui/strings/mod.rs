@@ -3,3 +3,5 @@
 pub mod app;
 pub mod cards;
 pub mod files;
+pub mod network;
+pub mod reverse;
