@@ -2,7 +2,7 @@
 
 use noiselab::session::event::Event;
 
-use super::shared::Shared;
+use super::{shared::Shared, widgets::Card};
 
 /// A room of the app. It holds view state only: what is computed lives in the session and comes by events.
 pub trait Panel {
@@ -20,6 +20,16 @@ pub trait Panel {
 
     /// Draws the room.
     fn ui(&mut self, ui: &mut egui::Ui, shared: &mut Shared);
+
+    /// Its "What am I seeing" card, which the app draws above the room.
+    fn card(&self) -> Option<&'static Card> {
+        None
+    }
+
+    /// Its part of [`super::status`], for tests in a browser; an object, or null for nothing.
+    fn status(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
 
     /// Its part of the page's address: keys and values.
     fn address(&self, shared: &Shared) -> Vec<(&'static str, String)> {

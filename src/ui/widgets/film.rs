@@ -51,7 +51,7 @@ pub fn film_frame(
 }
 
 fn describe(response: &Response, label: &str) {
-    response.widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Image, true, label));
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, label));
 }
 
 fn paint(ui: &Ui, shared: &mut Shared, film: &Film, layer: usize, uv: [f32; 4], rect: Rect) {

@@ -1,5 +1,18 @@
 //! What rooms share.
 
+mod card;
+mod controls;
 mod film;
+mod icon;
+pub mod math;
+mod plot;
 
+pub use card::{Card, Equation, card};
+pub use controls::{
+    button, combo, drag, figure, hint, log_slider, primary_button, segmented, slider, toggle,
+    warning,
+};
 pub use film::{film_frame, film_tile};
+pub use icon::{Icon, icon_button, paint_badge, play_button};
+pub use math::{equation, tex};
+pub use plot::{PlotOptions, Series, figure as number, line_plot, swatch};

@@ -1,0 +1,7 @@
+//! All that the app says to its users, so that a teacher can translate it.
+
+pub mod app;
+pub mod cards;
+pub mod files;
+pub mod network;
+pub mod reverse;
