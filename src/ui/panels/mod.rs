@@ -1,5 +1,6 @@
 //! The rooms, one file each, in the order of the story.
 
+mod flow;
 mod forward;
 mod network;
 mod reverse;
@@ -16,3 +17,8 @@ pub fn all() -> Vec<Box<dyn Panel>> {
         Box::new(network::Network::default()),
     ]
 }
+
+#[cfg(test)]
+mod look;
+#[cfg(test)]
+mod testing;

@@ -106,6 +106,8 @@ pub const SIGMA_NONE: &str = "none";
 pub const NO_PREDICTION: &str = "nothing predicted yet";
 /// Nothing is there.
 pub const EMPTY: &str = "not drawn yet";
+/// The other run comes first.
+pub const WAITING: &str = "follows after run A";
 /// There is no model.
 pub const NO_MODEL: &str = "The network is being opened; the first images follow by themselves.";
 /// While pipelines are made.

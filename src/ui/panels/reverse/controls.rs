@@ -10,50 +10,59 @@ use noiselab::{
 };
 
 use super::{Beside, COUNTS, Pick, Reverse, takes_eta};
-use crate::ui::{shared::Shared, strings::reverse as words, theme, widgets};
+use crate::ui::{
+    files::Ask, panels::flow, shared::Shared, strings::reverse as words, theme, widgets,
+};
 
 /// Seeds that "New seed" takes: short enough to be told.
 const SEEDS: u64 = 100_000;
+/// Narrowest slider with its value.
+const SLIDER: f32 = 144.0;
+
+/// A seed that is not `seed`.
+fn another_seed(seed: u64) -> u64 {
+    let mixed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    let next = (mixed >> 32) % SEEDS;
+    if next == seed {
+        (next + 1) % SEEDS
+    } else {
+        next
+    }
+}
 
 impl Reverse {
     /// The controls of all runs.
     pub(super) fn bar(&mut self, ui: &mut Ui, shared: &mut Shared) {
         theme::section(ui, "", |ui| {
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
+            flow::flow(ui, |ui| {
                 self.model(ui, shared);
                 self.samples(ui);
                 self.seed(ui, shared);
-                ui.vertical(|ui| {
-                    ui.add_space(20.0);
-                    ui.horizontal(|ui| {
-                        if widgets::primary_button(ui, words::DRAW, words::DRAW_TIP).clicked() {
-                            self.draw(shared);
+                let width = flow::button_width(ui, words::DRAW);
+                flow::lowered(ui, width, |ui| {
+                    if widgets::primary_button(ui, words::DRAW, words::DRAW_TIP).clicked() {
+                        self.draw(shared);
+                    }
+                });
+                let width = flow::button_width(ui, words::STOP);
+                flow::lowered(ui, width, |ui| {
+                    ui.add_enabled_ui(self.busy, |ui| {
+                        if widgets::button(ui, words::STOP, words::STOP_TIP).clicked() {
+                            self.stop(shared);
                         }
-                        ui.add_enabled_ui(self.busy, |ui| {
-                            if widgets::button(ui, words::STOP, words::STOP_TIP).clicked() {
-                                self.stop(shared);
-                            }
-                        });
                     });
                 });
-            });
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
                 let options = Beside::ALL.map(|b| (b, b.name()));
-                widgets::segmented(
-                    ui,
-                    words::BESIDE,
-                    words::BESIDE_TIP,
-                    &mut self.beside,
-                    &options,
-                );
-                ui.vertical(|ui| {
-                    ui.add_space(20.0);
+                let tip = words::BESIDE_TIP;
+                flow::segmented(ui, words::BESIDE, tip, &mut self.beside, &options);
+                let width = flow::toggle_width(ui, words::COMPARE);
+                flow::lowered(ui, width, |ui| {
                     widgets::toggle(ui, &mut self.compare, words::COMPARE, words::COMPARE_TIP);
                 });
-                self.state(ui, shared);
             });
+            self.state(ui, shared);
         });
     }
 
@@ -69,7 +78,7 @@ impl Reverse {
         if self.pick == Pick::Other {
             options.push((Pick::Other, name));
         }
-        ui.allocate_ui(egui::vec2(200.0, 48.0), |ui| {
+        flow::item(ui, 200.0, |ui| {
             widgets::combo(
                 ui,
                 "reverse model",
@@ -82,6 +91,14 @@ impl Reverse {
         if pick != before {
             self.open(pick, shared);
         }
+        if Ask::FOLDERS {
+            let width = flow::button_width(ui, words::OWN_FOLDER);
+            flow::lowered(ui, width, |ui| {
+                if widgets::button(ui, words::OWN_FOLDER, words::OWN_FOLDER_TIP).clicked() {
+                    shared.files.request(Ask::ModelFolder);
+                }
+            });
+        }
     }
 
     fn samples(&mut self, ui: &mut Ui) {
@@ -91,34 +108,21 @@ impl Reverse {
             .zip(names.iter().map(String::as_str))
             .collect();
         let before = self.count;
-        widgets::segmented(
-            ui,
-            words::COUNT,
-            words::COUNT_TIP,
-            &mut self.count,
-            &options,
-        );
+        let tip = words::COUNT_TIP;
+        flow::segmented(ui, words::COUNT, tip, &mut self.count, &options);
         self.count_chosen |= self.count != before;
     }
 
     fn seed(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        widgets::drag(
-            ui,
-            &mut shared.seed,
-            0..=u64::from(u32::MAX),
-            words::SEED,
-            words::SEED_TIP,
-        );
-        ui.vertical(|ui| {
-            ui.add_space(20.0);
+        flow::item(ui, 80.0, |ui| {
+            let most = u64::from(u32::MAX);
+            let seed = &mut shared.seed;
+            widgets::drag(ui, seed, 0..=most, words::SEED, words::SEED_TIP);
+        });
+        let width = flow::button_width(ui, words::NEW_SEED);
+        flow::lowered(ui, width, |ui| {
             if widgets::button(ui, words::NEW_SEED, words::NEW_SEED_TIP).clicked() {
-                // A step of a full-period generator: never the same seed twice in a row.
-                shared.seed = shared
-                    .seed
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407)
-                    .rotate_right(32)
-                    % SEEDS;
+                shared.seed = another_seed(shared.seed);
                 self.draw(shared);
             }
         });
@@ -139,10 +143,7 @@ impl Reverse {
             None if changed => words::CHANGED.into(),
             None => return,
         };
-        ui.vertical(|ui| {
-            ui.add_space(24.0);
-            widgets::hint(ui, &text);
-        });
+        widgets::hint(ui, &text);
     }
 
     /// The controls of one run.
@@ -162,18 +163,26 @@ impl Reverse {
             .zip(&names)
             .map(|(s, name)| (s.name.to_owned(), name.as_str()))
             .collect();
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = theme::PAD;
-            ui.allocate_ui(egui::vec2(96.0, 48.0), |ui| {
+        let combo = 96.0;
+        let space = ui.available_width();
+        // Both sliders beside the choice, or one under it.
+        let half = (space - combo - 2.0 * theme::PAD) / 2.0;
+        let width = if half >= SLIDER {
+            half
+        } else {
+            space - combo - theme::PAD
+        };
+        flow::flow(ui, |ui| {
+            flow::item(ui, combo, |ui| {
                 let label = format!("{} {}", words::SAMPLER, words::RUNS[i]);
-                widgets::combo(ui, &label, &label, summary, &mut choice.sampler, &options);
+                let selected = &mut choice.sampler;
+                widgets::combo(ui, &label, &label, summary, selected, &options);
             });
-            let width = ((ui.available_width() - theme::PAD) / 2.0).clamp(144.0, 240.0);
-            ui.allocate_ui(egui::vec2(width, 48.0), |ui| {
+            flow::item(ui, width, |ui| {
                 let label = format!("{} {}", words::STEPS, words::RUNS[i]);
                 widgets::slider(ui, &mut choice.steps, 1..=most, &label, words::STEPS_TIP);
             });
-            ui.allocate_ui(egui::vec2(width, 48.0), |ui| {
+            flow::item(ui, width, |ui| {
                 ui.add_enabled_ui(takes_eta(&choice.sampler), |ui| {
                     let label = format!("{} {}", words::ETA, words::RUNS[i]);
                     widgets::slider(ui, &mut choice.eta, 0.0..=1.0, &label, words::ETA_TIP);
@@ -186,49 +195,40 @@ impl Reverse {
     pub(super) fn counters(&self, ui: &mut Ui, shared: &Shared, i: usize) {
         let Some(run) = self.runs.get(i) else { return };
         let frame = run.frame_at(shared.time.t()).map(|k| run.frames[k]);
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = theme::PAD;
-            widgets::figure(
-                ui,
-                words::EVALUATIONS,
-                &run.evaluations.to_string(),
-                words::EVALUATIONS_TIP,
-            );
-            widgets::figure(
-                ui,
-                words::SECONDS,
-                &words::seconds(run.seconds),
-                words::SECONDS_TIP,
-            );
+        flow::flow(ui, |ui| {
+            let evaluations = run.evaluations.to_string();
+            let tip = words::EVALUATIONS_TIP;
+            flow::figure(ui, words::EVALUATIONS, &evaluations, tip);
+            let seconds = words::seconds(run.seconds);
+            flow::figure(ui, words::SECONDS, &seconds, words::SECONDS_TIP);
             if let Some(frame) = frame {
-                widgets::figure(
-                    ui,
-                    words::STEP,
-                    &words::step_of(frame.steps_taken, run.choice.steps),
-                    words::STEP_TIP,
-                );
+                let step = words::step_of(frame.steps_taken, run.choice.steps);
+                flow::figure(ui, words::STEP, &step, words::STEP_TIP);
                 let sigma = if frame.sigma == 0.0 {
                     words::SIGMA_NONE.to_owned()
                 } else {
                     format!("{:.3}", frame.sigma)
                 };
-                widgets::figure(ui, words::SIGMA, &sigma, words::SIGMA_TIP);
+                flow::figure(ui, words::SIGMA, &sigma, words::SIGMA_TIP);
             }
-            ui.vertical(|ui| {
-                ui.add_space(4.0);
-                self.export(ui, shared, i);
-            });
+            let label = format!("{} {}", words::EXPORT, words::RUNS[i]);
+            let width = flow::button_width(ui, &label);
+            flow::item(ui, width, |ui| self.export(ui, shared, i, &label));
         });
-        if !run.done && self.busy {
-            let share = run.arrived as f32 / run.frames.len().max(1) as f32;
-            ui.add(ProgressBar::new(share).desired_height(4.0));
-        }
+        // The place stays when the run is done, so that nothing jumps.
+        let size = egui::vec2(ui.available_width(), 4.0);
+        ui.allocate_ui(size, |ui| {
+            ui.set_min_size(size);
+            if !run.done && self.busy {
+                let share = run.arrived as f32 / run.frames.len().max(1) as f32;
+                ui.add(ProgressBar::new(share).desired_height(4.0));
+            }
+        });
     }
 
-    fn export(&self, ui: &mut Ui, shared: &Shared, run: usize) {
+    fn export(&self, ui: &mut Ui, shared: &Shared, run: usize, label: &str) {
         let done = self.runs.get(run).is_some_and(|r| r.done);
         ui.add_enabled_ui(done, |ui| {
-            let label = format!("{} {}", words::EXPORT, words::RUNS[run]);
             ui.menu_button(label, |ui| {
                 for (kind, name, tip) in [
                     (

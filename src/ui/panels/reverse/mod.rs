@@ -469,4 +469,4 @@ impl Panel for Reverse {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
