@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod device;
+pub mod files;
 pub mod panel;
 pub mod panels;
 #[cfg_attr(not(target_arch = "wasm32"), path = "platform/native.rs")]

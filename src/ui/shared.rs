@@ -37,6 +37,8 @@ pub struct Shared {
     pub compiling: Option<(Job, usize, usize)>,
     /// Messages to the user, newest last; the app shows and drops them.
     pub notices: Vec<Notice>,
+    /// Files.
+    pub files: super::files::Files,
     textures: Textures,
 }
 
@@ -63,6 +65,7 @@ impl Shared {
             software: false,
             compiling: None,
             notices: Vec::new(),
+            files: Default::default(),
             textures: Textures {
                 render,
                 known: HashMap::new(),

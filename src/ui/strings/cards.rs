@@ -11,3 +11,5 @@ pub const FORWARD: Card = Card {
     text: "The image fades by $\\sqrt{\\bar\\alpha_t}$ while Gaussian noise grows to take its place, so that after $T$ steps nothing but noise is left. Since each step adds Gaussian noise, any $t$ can be reached in a single jump.",
     experiment: "Choose a small T and look at the last picture of the strip: can you still make out what it was?",
 };
+/// Training.
+pub const TRAINING: Card = FORWARD;

@@ -2,3 +2,5 @@
 
 pub mod app;
 pub mod cards;
+pub mod forward;
+pub mod training;
