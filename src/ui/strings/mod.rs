@@ -5,3 +5,5 @@ pub mod cards;
 pub mod files;
 pub mod network;
 pub mod reverse;
+pub mod forward;
+pub mod training;

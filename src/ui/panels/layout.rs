@@ -1,0 +1,50 @@
+//! How rooms lay out their parts.
+
+use std::cell::RefCell;
+
+use egui::{Rect, Response, ScrollArea, Stroke, StrokeKind, Ui};
+
+use crate::ui::theme;
+
+/// Draws a room that may be taller than the window: scrolls, unless the app scrolls the whole page.
+pub fn page(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
+    if ui.available_height().is_finite() {
+        ScrollArea::vertical()
+            .id_salt(id)
+            .auto_shrink(false)
+            .show(ui, add);
+    } else {
+        add(ui);
+    }
+}
+
+/// [`theme::two_columns`] of which both work on the same things; the first column is `width` points wide.
+pub fn columns<C>(
+    ui: &mut Ui,
+    width: f32,
+    context: &mut C,
+    left: impl FnOnce(&mut Ui, &mut C),
+    right: impl FnOnce(&mut Ui, &mut C),
+) {
+    let share = width / (ui.available_width() - theme::PAD).max(width);
+    let context = RefCell::new(context);
+    theme::two_columns(
+        ui,
+        share,
+        |ui| left(ui, &mut context.borrow_mut()),
+        |ui| right(ui, &mut context.borrow_mut()),
+    );
+}
+
+/// A frame around what is chosen, and around what has the pointer or the keyboard.
+pub fn frame(ui: &Ui, rect: Rect, chosen: bool, response: &Response) {
+    let (width, colour) = if chosen {
+        (2.0, theme::accent(ui))
+    } else if response.hovered() || response.has_focus() {
+        (2.0, theme::weak(ui))
+    } else {
+        return;
+    };
+    ui.painter()
+        .rect_stroke(rect, 0.0, Stroke::new(width, colour), StrokeKind::Outside);
+}
