@@ -19,6 +19,4 @@ pub fn all() -> Vec<Box<dyn Panel>> {
 }
 
 #[cfg(test)]
-mod look;
-#[cfg(test)]
 mod testing;
