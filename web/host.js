@@ -180,7 +180,7 @@ function remember(key, value) {
 
 // ---- Address ------------------------------------------------------------------
 
-const address = () => decodeURIComponent(location.hash.slice(1));
+const address = () => location.hash.slice(1);
 
 function set_address(text) {
   const hash = `#${text}`;
@@ -216,7 +216,7 @@ export function stopped(reason, details) {
 
 function started() {
   element("cover").hidden = true;
-  element("noiselab").focus();
+  element("canvas").focus();
 }
 
 function panicked(details) {
@@ -238,6 +238,14 @@ function take_resume() {
   const resume = sessionStorage.getItem("noiselab.resume") === "1";
   sessionStorage.removeItem("noiselab.resume");
   return resume;
+}
+
+// ---- Adapter ------------------------------------------------------------------
+
+let adapterName = "WebGPU";
+// What to call the adapter; browsers tell little about it.
+export function nameAdapter({ vendor, architecture, device, description } = {}) {
+  adapterName = description || device || [vendor, architecture].filter(Boolean).join(" ") || "WebGPU";
 }
 
 // ---- Input to redraw ------------------------------------------------------------
@@ -296,6 +304,7 @@ globalThis.noiselabPage = {
   panicked,
   device_lost,
   take_resume,
+  adapter: () => adapterName,
   reload: () => location.reload(),
   drawn,
   wake,

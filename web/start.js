@@ -1,6 +1,6 @@
 // Starts the program, or says why that cannot be.
 
-import { cover, onTick, say, stopped, whenPainted } from "./host.js";
+import { cover, nameAdapter, onTick, say, stopped, whenPainted } from "./host.js";
 import { files } from "./files.js";
 
 const at = (path) => new URL(path, document.baseURI).href;
@@ -9,7 +9,11 @@ async function missingWebGpu() {
   if (!isSecureContext) return "This address is not secure, and browsers give WebGPU to secure ones only.";
   if (!navigator.gpu) return "This browser does not have it, or it is switched off.";
   try {
-    if (await navigator.gpu.requestAdapter()) return undefined;
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (adapter) {
+      nameAdapter(adapter.info);
+      return undefined;
+    }
   } catch (error) {
     return `This browser has it but cannot use it here: ${error.message}`;
   }

@@ -47,6 +47,9 @@ extern "C" {
     /// Training ran when the device was lost before this start; true once.
     #[wasm_bindgen(js_namespace = noiselabPage)]
     pub fn take_resume() -> bool;
+    /// What the browser calls the adapter.
+    #[wasm_bindgen(js_namespace = noiselabPage)]
+    pub fn adapter() -> String;
     /// A frame was laid out.
     #[wasm_bindgen(js_namespace = noiselabPage)]
     pub fn drawn();

@@ -24,6 +24,9 @@ const WEBGPU = [
 ];
 const PLAIN = WEBGPU.slice(0, 7);
 
+// What the app calls the way out of its tour.
+const SKIP = "Skip the tour";
+
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Starts a browser with a profile of its own, which lives until it is closed.
@@ -66,7 +69,9 @@ export class Lab {
 
   // The app draws; with `all` data and model are open as well.
   async ready(all = true) {
-    await this.until("the app is there", (s) => s.adapter && s.controls?.length, 120_000);
+    const { controls } = await this.until("the app is there", (s) => s.adapter && s.controls?.length, 120_000);
+    // The tour of the first visit.
+    if (controls.some((c) => c.label === SKIP)) await this.press(SKIP);
     if (all) await this.until("data and model are open", (s) => s.data && s.model, 240_000);
   }
 
@@ -129,7 +134,7 @@ export class Lab {
         const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
         const transfer = new DataTransfer();
         transfer.items.add(new File([bytes], name));
-        const canvas = document.getElementById("noiselab");
+        const canvas = document.getElementById("canvas");
         for (const kind of ["dragover", "drop"]) {
           canvas.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
         }

@@ -87,7 +87,7 @@ pub fn start() {
 async fn run() -> Result<(), String> {
     let canvas = web_sys::window()
         .and_then(|window| window.document())
-        .and_then(|document| document.get_element_by_id("noiselab"))
+        .and_then(|document| document.get_element_by_id("canvas"))
         .and_then(|element| element.dyn_into::<web_sys::HtmlCanvasElement>().ok())
         .ok_or("The page has no canvas.")?;
     let options = eframe::WebOptions {
@@ -143,6 +143,13 @@ pub fn poll(link: &mut Link) -> Vec<Event> {
     })
     .unwrap_or_default();
     events.extend(link.poll());
+    for event in &mut events {
+        if let Event::Ready { adapter, .. } = event
+            && adapter.is_empty()
+        {
+            *adapter = page::adapter();
+        }
+    }
     events
 }
 
