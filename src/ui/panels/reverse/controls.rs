@@ -147,10 +147,10 @@ impl Reverse {
         });
     }
 
-    /// The controls of one run.
-    pub(super) fn sampler(&mut self, ui: &mut Ui, shared: &Shared, i: usize) {
+    /// The controls of one run. Where there is little space the export stands beside them: then true.
+    pub(super) fn sampler(&mut self, ui: &mut Ui, shared: &Shared, i: usize) -> bool {
         let most = Self::timesteps(shared);
-        let choice = &mut self.choices[i];
+        let mut choice = self.choices[i].clone();
         let summary = SAMPLERS
             .iter()
             .find(|s| s.name == choice.sampler)
@@ -165,7 +165,9 @@ impl Reverse {
             .map(|(s, name)| (s.name.to_owned(), name.as_str()))
             .collect();
         let combo = 96.0;
-        let slider = (ui.available_width() - combo - 2.0 * theme::PAD) / 2.0;
+        // A point less, as items are rounded up.
+        let slider = ((ui.available_width() - combo - 2.0 * theme::PAD) / 2.0).floor() - 1.0;
+        let narrow = slider < SLIDER;
         let [steps, eta] = [words::STEPS, words::ETA].map(|w| format!("{w} {}", words::RUNS[i]));
         let has_eta = takes_eta(&choice.sampler);
         flow::flow(ui, |ui| {
@@ -174,7 +176,7 @@ impl Reverse {
                 let selected = &mut choice.sampler;
                 widgets::combo(ui, &label, &label, summary, selected, &options);
             });
-            if slider >= SLIDER {
+            if !narrow {
                 flow::item(ui, slider, |ui| {
                     widgets::slider(ui, &mut choice.steps, 1..=most, &steps, words::STEPS_TIP);
                 });
@@ -199,11 +201,16 @@ impl Reverse {
                     }
                 });
             });
+            if self.runs.get(i).is_some() {
+                self.export(ui, shared, i);
+            }
         });
+        self.choices[i] = choice;
+        narrow
     }
 
     /// The figures of one run, and its export.
-    pub(super) fn counters(&self, ui: &mut Ui, shared: &Shared, i: usize) {
+    pub(super) fn counters(&self, ui: &mut Ui, shared: &Shared, i: usize, export: bool) {
         let Some(run) = self.runs.get(i) else { return };
         let frame = run.frame_at(shared.time.t()).map(|k| run.frames[k]);
         flow::flow(ui, |ui| {
@@ -222,9 +229,9 @@ impl Reverse {
                 };
                 flow::figure(ui, words::SIGMA, &sigma, words::SIGMA_TIP);
             }
-            let label = format!("{} {}", words::EXPORT, words::RUNS[i]);
-            let width = flow::button_width(ui, &label);
-            flow::item(ui, width, |ui| self.export(ui, shared, i, &label));
+            if export {
+                self.export(ui, shared, i);
+            }
         });
         // The place stays when the run is done, so that nothing jumps.
         let size = egui::vec2(ui.available_width(), 4.0);
@@ -237,41 +244,47 @@ impl Reverse {
         });
     }
 
-    fn export(&self, ui: &mut Ui, shared: &Shared, run: usize, label: &str) {
-        let done = self.runs.get(run).is_some_and(|r| r.done);
-        ui.add_enabled_ui(done, |ui| {
-            ui.menu_button(label, |ui| {
-                for (kind, name, tip) in [
-                    (
-                        ExportKind::Picture,
-                        words::EXPORT_PICTURE,
-                        words::EXPORT_PICTURE_TIP,
-                    ),
-                    (
-                        ExportKind::Filmstrip,
-                        words::EXPORT_STRIP,
-                        words::EXPORT_STRIP_TIP,
-                    ),
-                    (
-                        ExportKind::Animation,
-                        words::EXPORT_FILM,
-                        words::EXPORT_FILM_TIP,
-                    ),
-                ] {
-                    if widgets::button(ui, name, tip).clicked() {
-                        shared.send(Command::Export(ExportRequest {
-                            run,
-                            sample: self.enlarged,
-                            kind,
-                            scale: self.export_scale(run, kind),
-                        }));
-                        ui.close();
-                    }
-                }
-            })
-            .response
-            .on_hover_text(words::EXPORT_TIP);
+    fn export(&self, ui: &mut Ui, shared: &Shared, run: usize) {
+        let label = format!("{} {}", words::EXPORT, words::RUNS[run]);
+        let width = flow::button_width(ui, &label);
+        flow::lowered(ui, width, |ui| {
+            let done = self.runs.get(run).is_some_and(|r| r.done);
+            ui.add_enabled_ui(done, |ui| self.export_menu(ui, shared, run, &label));
         });
+    }
+
+    fn export_menu(&self, ui: &mut Ui, shared: &Shared, run: usize, label: &str) {
+        ui.menu_button(label, |ui| {
+            for (kind, name, tip) in [
+                (
+                    ExportKind::Picture,
+                    words::EXPORT_PICTURE,
+                    words::EXPORT_PICTURE_TIP,
+                ),
+                (
+                    ExportKind::Filmstrip,
+                    words::EXPORT_STRIP,
+                    words::EXPORT_STRIP_TIP,
+                ),
+                (
+                    ExportKind::Animation,
+                    words::EXPORT_FILM,
+                    words::EXPORT_FILM_TIP,
+                ),
+            ] {
+                if widgets::button(ui, name, tip).clicked() {
+                    shared.send(Command::Export(ExportRequest {
+                        run,
+                        sample: self.enlarged,
+                        kind,
+                        scale: self.export_scale(run, kind),
+                    }));
+                    ui.close();
+                }
+            }
+        })
+        .response
+        .on_hover_text(words::EXPORT_TIP);
     }
 
     /// Enlarges small pictures so that they can be seen without a magnifier.
