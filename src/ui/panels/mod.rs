@@ -23,6 +23,4 @@ pub fn all() -> Vec<Box<dyn Panel>> {
 }
 
 #[cfg(test)]
-mod look;
-#[cfg(test)]
 mod testing;
