@@ -1,17 +1,17 @@
 //! The app: rail, rooms and time scrubber around one session.
 
-use std::sync::Arc;
-
 use egui::{Context, Frame, Margin, Panel as SidePanel, Stroke, Theme, Ui};
 use noiselab::{
     gpu::Gpu,
     session::{
         command::{Command, ModelChoice},
-        event::Event,
+        event::{Event, TrainEvent},
         link::Link,
     },
 };
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::measure::Measure;
 use super::{
     address, bars, files, help, keys,
     panel::Panel,
@@ -45,6 +45,8 @@ pub struct App {
     areas: Areas,
     /// Fonts and styles are set.
     dressed: bool,
+    #[cfg(not(target_arch = "wasm32"))]
+    measure: Option<Measure>,
 }
 
 /// Theme and zoom.
@@ -58,11 +60,11 @@ struct Look {
 }
 
 impl App {
-    /// On eframe's device.
+    /// On eframe's device. `for_user` says that a user is there: the tour, and what was autosaved last time.
     ///
     /// # Errors
     /// No device, or no thread for the session.
-    pub fn new(cc: &eframe::CreationContext<'_>) -> Result<Self, String> {
+    pub fn new(cc: &eframe::CreationContext<'_>, for_user: bool) -> Result<Self, String> {
         let render = cc
             .wgpu_render_state
             .clone()
@@ -74,13 +76,14 @@ impl App {
         );
         let wake = platform::waker(&cc.egui_ctx);
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
-        let _ = Arc::clone(&gpu);
         theme::install(&cc.egui_ctx);
         let mut app = Self::with_link(link, Some(render));
         app.dressed = true;
         app.recall();
-        app.tour.start_once();
-        app.shared.files.open(&cc.egui_ctx);
+        if for_user {
+            app.tour.start_once();
+            app.shared.files.open(&cc.egui_ctx);
+        }
         app.shared.open_built_in("mnist");
         app.shared
             .send(Command::OpenModel(ModelChoice::Pretrained { files: None }));
@@ -106,7 +109,16 @@ impl App {
             lost: None,
             areas: Areas::default(),
             dressed: false,
+            #[cfg(not(target_arch = "wasm32"))]
+            measure: None,
         }
+    }
+
+    /// Measures itself from now on, see [`super::measure`]: shows the training room.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn measure(&mut self, measure: Measure) {
+        self.show("training");
+        self.measure = Some(measure);
     }
 
     /// Takes over what was remembered of the last time.
@@ -226,6 +238,11 @@ impl App {
                 files::on_event(&mut self.shared, &event);
             } else {
                 self.shared.on_event(&event);
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            if let (Some(measure), Event::Train(TrainEvent::Step(..))) = (&mut self.measure, &event)
+            {
+                measure.steps += 1;
             }
             for panel in &mut self.panels {
                 panel.on_event(&event, &mut self.shared);
@@ -418,7 +435,7 @@ impl App {
             return;
         };
         let at = self.areas.room.left_bottom() + egui::vec2(8.0, -8.0);
-        egui::Area::new(egui::Id::new("overlay"))
+        egui::Area::new(egui::Id::unique("overlay"))
             .order(egui::Order::Tooltip)
             .interactable(false)
             .pivot(egui::Align2::LEFT_BOTTOM)
@@ -440,6 +457,14 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(measure) = &mut self.measure
+            && measure.frame(&self.shared, ui.ctx())
+        {
+            println!("{:#}", measure.report());
+            self.measure = None;
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+        }
         self.draw(ui);
     }
 
