@@ -2,22 +2,59 @@
 
 use std::sync::Arc;
 
+use egui::{Context, Frame, Margin, Panel as SidePanel, Stroke, Theme, Ui};
 use noiselab::{
     gpu::Gpu,
     session::{
-        command::{Command, DataChoice, ModelChoice},
+        command::{Command, ModelChoice},
+        event::Event,
         link::Link,
     },
 };
 
-use super::{panel::Panel, panels, platform, shared::Shared, theme};
+use super::{
+    address, bars, files, help, keys,
+    panel::Panel,
+    panels, platform,
+    shared::Shared,
+    status, strings, theme,
+    toasts::Toasts,
+    tour::{Areas, Tour},
+    widgets,
+};
+
+/// Something that draws over the app: the measuring mode's figures.
+pub type Overlay = Box<dyn FnMut(&mut Ui)>;
 
 /// The app.
 pub struct App {
     /// What rooms share.
     pub shared: Shared,
+    /// Drawn in a corner above everything, if there is one.
+    pub overlay: Option<Overlay>,
+    /// What the button of the message about a lost device does; [`platform::restart`] where there is none.
+    pub restart: Option<Box<dyn FnMut(&Context)>>,
     panels: Vec<Box<dyn Panel>>,
     current: usize,
+    look: Look,
+    toasts: Toasts,
+    tour: Tour,
+    help: bool,
+    /// Why the device is gone.
+    lost: Option<String>,
+    areas: Areas,
+    /// Fonts and styles are set.
+    dressed: bool,
+}
+
+/// Theme and zoom.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Look {
+    /// As chosen; the system's where nothing is chosen.
+    theme: Option<Theme>,
+    zoom: f32,
+    /// They have been set by an address or a key and egui does not know yet.
+    fresh: bool,
 }
 
 impl App {
@@ -39,11 +76,12 @@ impl App {
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
         let _ = Arc::clone(&gpu);
         theme::install(&cc.egui_ctx);
-        let app = Self::with_link(link, Some(render));
-        app.shared.send(Command::OpenData(DataChoice::BuiltIn {
-            name: "mnist".into(),
-            asset: None,
-        }));
+        let mut app = Self::with_link(link, Some(render));
+        app.dressed = true;
+        app.recall();
+        app.tour.start_once();
+        app.shared.files.open(&cc.egui_ctx);
+        app.shared.open_built_in("mnist");
         app.shared
             .send(Command::OpenModel(ModelChoice::Pretrained { files: None }));
         Ok(app)
@@ -53,8 +91,33 @@ impl App {
     pub fn with_link(link: Link, render: Option<egui_wgpu::RenderState>) -> Self {
         Self {
             shared: Shared::new(link, render),
+            overlay: None,
+            restart: None,
             panels: panels::all(),
             current: 0,
+            look: Look {
+                theme: None,
+                zoom: 1.0,
+                fresh: false,
+            },
+            toasts: Toasts::default(),
+            tour: Tour::default(),
+            help: false,
+            lost: None,
+            areas: Areas::default(),
+            dressed: false,
+        }
+    }
+
+    /// Takes over what was remembered of the last time.
+    fn recall(&mut self) {
+        match platform::recall("theme").as_deref() {
+            Some("light") => self.set_theme(Theme::Light),
+            Some("dark") => self.set_theme(Theme::Dark),
+            _ => {}
+        }
+        if let Some(zoom) = platform::recall("zoom").and_then(|z| z.parse().ok()) {
+            self.set_zoom(zoom);
         }
     }
 
@@ -65,48 +128,332 @@ impl App {
         }
     }
 
+    /// Shows the room of that number, from 0.
+    pub(super) fn show_number(&mut self, index: usize) {
+        if index < self.panels.len() {
+            self.current = index;
+        }
+    }
+
+    /// The id of the room that is shown.
+    pub fn room(&self) -> &'static str {
+        self.panels.get(self.current).map_or("", |p| p.id())
+    }
+
+    /// The rooms' titles, in order, and the number of the one that is shown.
+    pub(super) fn rooms(&self) -> (Vec<&'static str>, usize) {
+        let titles = self.panels.iter().map(|p| p.title()).collect();
+        (titles, self.current)
+    }
+
+    /// Chooses a theme.
+    pub fn set_theme(&mut self, theme: Theme) {
+        self.look.theme = Some(theme);
+        self.look.fresh = true;
+    }
+
+    /// Changes between dark and light, and remembers it.
+    pub fn switch_theme(&mut self, ctx: &Context) {
+        let (theme, name) = match ctx.theme() {
+            Theme::Dark => (Theme::Light, "light"),
+            Theme::Light => (Theme::Dark, "dark"),
+        };
+        self.set_theme(theme);
+        platform::remember("theme", name);
+    }
+
+    /// Makes everything larger or smaller; 1 is the usual size.
+    pub fn set_zoom(&mut self, zoom: f32) {
+        if zoom.is_finite() {
+            self.look.zoom = zoom.clamp(Self::ZOOMS[0], Self::ZOOMS[Self::ZOOMS.len() - 1]);
+            self.look.fresh = true;
+        }
+    }
+
+    /// The sizes to step through.
+    const ZOOMS: [f32; 9] = [0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5];
+
+    /// One size larger or smaller, and remembers it.
+    pub fn step_zoom(&mut self, larger: bool) {
+        let now = self.look.zoom;
+        let mut sizes = Self::ZOOMS.into_iter();
+        let next = if larger {
+            sizes.find(|z| *z > now + 0.01)
+        } else {
+            sizes.rfind(|z| *z < now - 0.01)
+        };
+        if let Some(zoom) = next {
+            self.set_zoom(zoom);
+            platform::remember("zoom", &zoom.to_string());
+        }
+    }
+
+    /// How large everything is.
+    pub const fn zoom(&self) -> f32 {
+        self.look.zoom
+    }
+
+    /// Starts the tour.
+    pub fn start_tour(&mut self) {
+        self.help = false;
+        self.tour.start();
+    }
+
+    /// The tour.
+    pub(super) const fn tour(&mut self) -> &mut Tour {
+        &mut self.tour
+    }
+
+    /// Shows the list of keys, or hides it.
+    pub(super) const fn toggle_help(&mut self) {
+        self.help = !self.help;
+    }
+
+    /// Closes the list of keys, or else the newest message.
+    pub(super) fn close_something(&mut self) {
+        if self.help {
+            self.help = false;
+        } else {
+            self.toasts.dismiss_newest();
+        }
+    }
+
     /// Hears the session; runs when the window is hidden as well.
     pub fn listen(&mut self) {
-        for event in self.shared.link.poll() {
-            self.shared.on_event(&event);
+        for event in platform::poll(&mut self.shared.link) {
+            if let Event::DeviceLost { message } = &event {
+                self.lost = Some(message.clone());
+                files::on_event(&mut self.shared, &event);
+            } else {
+                self.shared.on_event(&event);
+            }
             for panel in &mut self.panels {
                 panel.on_event(&event, &mut self.shared);
             }
         }
+        if let Some(room) = files::attend(&mut self.shared) {
+            self.show(room);
+        }
+    }
+
+    /// What it is doing, for tests in a browser.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "the page's tests read it")
+    )]
+    pub fn status(&self) -> serde_json::Value {
+        status::value(&self.shared, &self.panels, self.current)
+    }
+
+    /// The state of the page, as what follows `#` in its address.
+    pub fn address(&self) -> String {
+        let mut pairs = vec![
+            ("room".to_owned(), self.room().to_owned()),
+            ("t".to_owned(), self.shared.time.t().to_string()),
+            ("seed".to_owned(), self.shared.seed.to_string()),
+        ];
+        if let Some(theme) = self.look.theme {
+            let name = match theme {
+                Theme::Dark => "dark",
+                Theme::Light => "light",
+            };
+            pairs.push(("theme".to_owned(), name.to_owned()));
+        }
+        if (self.look.zoom - 1.0).abs() > 0.01 {
+            let percent = (self.look.zoom * 100.0).round();
+            pairs.push(("zoom".to_owned(), percent.to_string()));
+        }
+        for panel in &self.panels {
+            for (key, value) in panel.address(&self.shared) {
+                pairs.push((key.to_owned(), value));
+            }
+        }
+        address::write(&pairs)
+    }
+
+    /// Shows what an address says; what is unknown in it is left out silently.
+    pub fn set_address(&mut self, text: &str) {
+        let pairs = address::read(text);
+        let mut t = None;
+        for (key, value) in &pairs {
+            match key.as_str() {
+                "room" => self.show(value),
+                "t" => t = value.parse().ok(),
+                "seed" => self.shared.seed = value.parse().unwrap_or(self.shared.seed),
+                "theme" => match value.as_str() {
+                    "dark" => self.set_theme(Theme::Dark),
+                    "light" => self.set_theme(Theme::Light),
+                    _ => {}
+                },
+                "zoom" => {
+                    if let Ok(percent) = value.parse::<f32>() {
+                        self.set_zoom(percent / 100.0);
+                    }
+                }
+                _ => {
+                    for panel in &mut self.panels {
+                        panel.set_address(key, value, &mut self.shared);
+                    }
+                }
+            }
+        }
+        // Last, as rooms may change T.
+        if let Some(t) = t {
+            self.shared.time.set_t(t);
+            self.shared.time.playing = false;
+        }
     }
 
     /// Draws everything.
-    pub fn draw(&mut self, ui: &mut egui::Ui) {
+    pub fn draw(&mut self, ui: &mut Ui) {
+        let ctx = ui.ctx().clone();
+        if !self.dressed {
+            // Fonts are there from the next frame on.
+            theme::install(&ctx);
+            self.dressed = true;
+            ctx.request_repaint();
+            return;
+        }
+        self.apply_look(&ctx);
+        keys::handle(self, &ctx);
         let seconds = f64::from(ui.input(|i| i.stable_dt));
         self.shared.time.advance(seconds);
         if self.shared.time.playing {
-            ui.ctx().request_repaint();
+            ctx.request_repaint();
         }
-        egui::Panel::left("rail").show(ui, |ui| {
-            for (i, panel) in self.panels.iter().enumerate() {
-                if ui
-                    .selectable_label(i == self.current, panel.title())
-                    .clicked()
-                {
-                    self.current = i;
+
+        let phone = theme::is_phone(ui);
+        if phone {
+            self.areas.rail = bars::strip(self, ui);
+            self.areas.tools = self.areas.rail;
+        } else {
+            self.areas.rail = bars::rail(self, ui);
+            self.areas.tools = bars::tools(self, ui);
+        }
+        self.areas.scrubber = bars::time(self, ui);
+        self.lost_message(ui);
+        self.draw_room(ui);
+
+        self.toasts.take(&mut self.shared.notices, &ctx);
+        self.toasts.draw(&ctx, self.areas.room);
+        help::draw(&mut self.help, &ctx);
+        self.tour.draw(&ctx, &self.areas);
+        self.draw_overlay(&ctx);
+        files::drop_hint(ui);
+        self.shared.end_frame();
+    }
+
+    fn apply_look(&mut self, ctx: &Context) {
+        if self.look.fresh {
+            self.look.fresh = false;
+            if let Some(theme) = self.look.theme {
+                ctx.set_theme(theme);
+            }
+            ctx.set_zoom_factor(self.look.zoom);
+        } else {
+            // egui has keys of its own for the size.
+            self.look.zoom = ctx.zoom_factor();
+        }
+    }
+
+    fn draw_room(&mut self, ui: &mut Ui) {
+        let pad = if theme::is_phone(ui) { 12 } else { 16 };
+        let frame = Frame::new().fill(ui.visuals().panel_fill);
+        let shown = egui::CentralPanel::default().frame(frame).show(ui, |ui| {
+            let Some(panel) = self.panels.get_mut(self.current) else {
+                return;
+            };
+            let id = panel.id();
+            egui::ScrollArea::vertical()
+                .id_salt(("room", id))
+                .auto_shrink(false)
+                .show(ui, |ui| {
+                    Frame::new().inner_margin(Margin::same(pad)).show(ui, |ui| {
+                        ui.set_min_width(ui.available_width());
+                        ui.spacing_mut().item_spacing.y = theme::PAD - 4.0;
+                        let card = panel.card().or_else(|| strings::cards::of(id));
+                        if let Some(card) = card {
+                            self.areas.card = widgets::card(ui, id, card).rect;
+                        }
+                        panel.update(&mut self.shared);
+                        ui.push_id(id, |ui| {
+                            ui.spacing_mut().item_spacing.y = theme::GAP;
+                            panel.ui(ui, &mut self.shared);
+                        });
+                    });
+                });
+        });
+        self.areas.room = shown.response.rect;
+        self.areas.card = self.areas.card.intersect(self.areas.room);
+    }
+
+    fn lost_message(&mut self, ui: &mut Ui) {
+        let Some(message) = self.lost.clone() else {
+            return;
+        };
+        let frame = Frame::new()
+            .fill(theme::card_fill(ui))
+            .inner_margin(Margin::same(16))
+            .stroke(Stroke::new(1.0, ui.visuals().error_fg_color));
+        SidePanel::top("lost").frame(frame).show(ui, |ui| {
+            ui.label(
+                egui::RichText::new(strings::app::LOST_TITLE)
+                    .text_style(theme::section_style())
+                    .color(ui.visuals().error_fg_color),
+            );
+            ui.label(strings::app::LOST_TEXT);
+            widgets::hint(ui, &message);
+            let (label, help) = (strings::app::RESTART, strings::app::RESTART_HELP);
+            if widgets::primary_button(ui, label, help).clicked() {
+                match &mut self.restart {
+                    Some(restart) => restart(ui.ctx()),
+                    None => platform::restart(ui.ctx()),
                 }
             }
         });
-        egui::CentralPanel::default().show(ui, |ui| {
-            let panel = &mut self.panels[self.current];
-            panel.update(&mut self.shared);
-            panel.ui(ui, &mut self.shared);
-        });
-        self.shared.end_frame();
+    }
+
+    fn draw_overlay(&mut self, ctx: &Context) {
+        let Some(overlay) = &mut self.overlay else {
+            return;
+        };
+        let at = self.areas.room.left_bottom() + egui::vec2(8.0, -8.0);
+        egui::Area::new(egui::Id::new("overlay"))
+            .order(egui::Order::Tooltip)
+            .interactable(false)
+            .pivot(egui::Align2::LEFT_BOTTOM)
+            .fixed_pos(at)
+            .show(ctx, |ui| {
+                theme::section_frame(ui)
+                    .inner_margin(Margin::same(8))
+                    .show(ui, |ui| {
+                        ui.style_mut().override_text_style = Some(egui::TextStyle::Monospace);
+                        overlay(ui);
+                    });
+            });
     }
 }
 
 impl eframe::App for App {
-    fn logic(&mut self, _ctx: &egui::Context, _frame: &mut eframe::Frame) {
+    fn logic(&mut self, _ctx: &Context, _frame: &mut eframe::Frame) {
         self.listen();
     }
 
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.draw(ui);
     }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn on_exit(&mut self) {
+        files::on_exit(&mut self.shared);
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn as_any_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
 }
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+mod tests;

@@ -1,6 +1,9 @@
 //! The window.
 
-use noiselab::gpu::AdapterChoice;
+use noiselab::{
+    gpu::AdapterChoice,
+    session::{event::Event, link::Link},
+};
 
 use crate::ui::{app::App, device};
 
@@ -8,6 +11,11 @@ use crate::ui::{app::App, device};
 pub fn waker(ctx: &egui::Context) -> impl Fn() + Send + 'static {
     let ctx = ctx.clone();
     move || ctx.request_repaint()
+}
+
+/// The session's events since the last call; once a frame.
+pub fn poll(link: &mut Link) -> Vec<Event> {
+    link.poll()
 }
 
 /// Opens the window and stays until it is closed.
@@ -31,4 +39,48 @@ pub fn run(choice: &AdapterChoice) -> Result<(), String> {
         Box::new(|cc| Ok(Box::new(App::new(cc)?))),
     )
     .map_err(|e| e.to_string())
+}
+
+/// What was remembered under that key; `None` if nothing was.
+pub fn recall(key: &str) -> Option<String> {
+    std::fs::read_to_string(folder()?.join(key)).ok()
+}
+
+/// Remembers a short text under a key (letters alone) for the next start; where that fails, it is forgotten.
+pub fn remember(key: &str, value: &str) {
+    if let Some(folder) = folder() {
+        let _ = std::fs::create_dir_all(&folder);
+        let _ = std::fs::write(folder.join(key), value);
+    }
+}
+
+/// The user's folder for settings; none in tests, which must not depend on it or change it.
+fn folder() -> Option<std::path::PathBuf> {
+    if cfg!(test) {
+        return None;
+    }
+    let of = |name: &str| {
+        let value = std::env::var_os(name).filter(|v| !v.is_empty());
+        value.map(std::path::PathBuf::from)
+    };
+    let base = if cfg!(windows) {
+        of("APPDATA")
+    } else if cfg!(target_os = "macos") {
+        of("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        of("XDG_CONFIG_HOME").or_else(|| of("HOME").map(|home| home.join(".config")))
+    };
+    base.map(|base| base.join("noiselab"))
+}
+
+/// Starts the program anew and closes this window.
+pub fn restart(ctx: &egui::Context) {
+    let started = std::env::current_exe().and_then(|program| {
+        std::process::Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .spawn()
+    });
+    if started.is_ok() {
+        ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+    }
 }

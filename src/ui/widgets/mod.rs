@@ -3,6 +3,7 @@
 mod card;
 mod controls;
 mod film;
+mod icon;
 pub mod math;
 mod plot;
 
@@ -12,5 +13,6 @@ pub use controls::{
     warning,
 };
 pub use film::{film_frame, film_tile};
+pub use icon::{Icon, icon_button, paint_badge, play_button};
 pub use math::{equation, tex};
-pub use plot::{PlotOptions, Series, figure as number, line_plot, swatch};
+pub use plot::{PlotOptions, Series, figure as number, line_plot, round_marks, swatch};
