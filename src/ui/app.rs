@@ -26,6 +26,9 @@ use super::{
 /// Something that draws over the app: the measuring mode's figures.
 pub type Overlay = Box<dyn FnMut(&mut Ui)>;
 
+/// What begins the program anew.
+pub type Restart = Box<dyn FnMut(&Context)>;
+
 /// The app.
 pub struct App {
     /// What rooms share.
@@ -33,7 +36,7 @@ pub struct App {
     /// Drawn in a corner above everything, if there is one.
     pub overlay: Option<Overlay>,
     /// What the button of the message about a lost device does; [`platform::restart`] where there is none.
-    pub restart: Option<Box<dyn FnMut(&Context)>>,
+    pub restart: Option<Restart>,
     panels: Vec<Box<dyn Panel>>,
     current: usize,
     look: Look,
@@ -45,6 +48,8 @@ pub struct App {
     areas: Areas,
     /// Fonts and styles are set.
     dressed: bool,
+    /// A user is there, whose settings and work are kept.
+    for_user: bool,
     #[cfg(not(target_arch = "wasm32"))]
     measure: Option<Measure>,
 }
@@ -80,7 +85,12 @@ impl App {
         let mut app = Self::with_link(link, Some(render));
         app.dressed = true;
         app.recall();
+        app.for_user = for_user;
         if for_user {
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(address) = platform::recall("address") {
+                app.set_address(&address);
+            }
             app.tour.start_once();
             app.shared.files.open(&cc.egui_ctx);
         }
@@ -109,6 +119,7 @@ impl App {
             lost: None,
             areas: Areas::default(),
             dressed: false,
+            for_user: false,
             #[cfg(not(target_arch = "wasm32"))]
             measure: None,
         }
@@ -470,7 +481,10 @@ impl eframe::App for App {
 
     #[cfg(not(target_arch = "wasm32"))]
     fn on_exit(&mut self) {
-        files::on_exit(&mut self.shared);
+        if self.for_user {
+            platform::remember("address", &self.address());
+            files::on_exit(&mut self.shared);
+        }
     }
 
     #[cfg(target_arch = "wasm32")]

@@ -19,7 +19,7 @@ use noiselab::{
 };
 use serde_json::json;
 
-use super::shared::Shared;
+use super::{shared::Shared, status::Meter};
 
 /// What is measured.
 pub struct Measure {
@@ -36,8 +36,7 @@ pub struct Measure {
     over: Arc<AtomicBool>,
     /// Input that the frame under way answers.
     answering: Option<Instant>,
-    /// Seconds from input to the end of the frame that shows it.
-    waits: Vec<f64>,
+    meter: Meter,
     frames: u64,
     /// Training steps so far.
     pub steps: u64,
@@ -68,7 +67,7 @@ impl Measure {
             input,
             over,
             answering: None,
-            waits: Vec::new(),
+            meter: Meter::default(),
             frames: 0,
             steps: 0,
         }
@@ -78,6 +77,7 @@ impl Measure {
     pub fn frame(&mut self, shared: &Shared, ctx: &egui::Context) -> bool {
         let now = Instant::now();
         self.frames += 1;
+        self.meter.frame(now);
         if self.first_frame.is_none() && self.frames > 1 {
             self.first_frame = Some(now - self.started);
         }
@@ -91,7 +91,7 @@ impl Measure {
         if let Some(since) = self.answering.take()
             && self.steady.is_some()
         {
-            self.waits.push((now - since).as_secs_f64());
+            self.meter.wait((now - since).as_secs_f64() * 1e3);
         }
         let mut slot = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         self.answering = slot.take();
@@ -106,21 +106,12 @@ impl Measure {
     /// The figures.
     pub fn report(&self) -> serde_json::Value {
         self.over.store(true, Ordering::Release);
-        let mut sorted = self.waits.clone();
-        sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| -> Option<f64> {
-            let last = sorted.len().checked_sub(1)?;
-            let ms = sorted[(share * last as f64).round() as usize] * 1e3;
-            Some((ms * 10.0).round() / 10.0)
-        };
         let seconds = self.steady.map_or(0.0, |t| t.elapsed().as_secs_f64());
         json!({
             "first_frame_seconds": self.first_frame.map(|d| d.as_secs_f64()),
             "seconds": seconds,
             "training_steps": self.steps,
-            "input_to_redraw_ms": {
-                "count": sorted.len(), "p50": at(0.5), "p95": at(0.95), "max": at(1.0),
-            },
+            "window": self.meter.value(),
         })
     }
 }
