@@ -241,6 +241,11 @@ impl Gpu {
             });
             let (error, flag) = (Arc::clone(&error), Arc::clone(&poisoned));
             device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+                // A window that is resized while others submit work is configured again with its next frame.
+                if e.to_string().contains("Surface::configure") {
+                    tracing::debug!("surface: {e}");
+                    return;
+                }
                 tracing::error!("device: {e}");
                 if let Ok(mut slot) = error.lock() {
                     slot.get_or_insert_with(|| e.to_string());

@@ -137,14 +137,19 @@ impl Session {
     }
 
     fn fail(&mut self, job: Job, error: &Error) {
-        let message = error.to_string();
-        self.events
-            .push_back(if let Error::Gpu(GpuError::Lost { .. }) = error {
-                self.lost = true;
-                Event::DeviceLost { message }
-            } else {
-                Event::Failed { job, message }
-            });
+        let event = if let Error::Gpu(GpuError::Lost { reason }) = error {
+            self.lost = true;
+            let reason: Vec<&str> = reason.split_whitespace().collect();
+            Event::DeviceLost {
+                message: format!("The driver says: {}", reason.join(" ")),
+            }
+        } else {
+            Event::Failed {
+                job,
+                message: error.to_string(),
+            }
+        };
+        self.events.push_back(event);
     }
 
     fn open_data(&mut self, choice: DataChoice) -> Result<()> {
