@@ -115,7 +115,7 @@ fn block_label(name: &str) -> String {
 
 #[test]
 fn it_looks_at_the_first_image_until_another_is_chosen() {
-    let mut room = room();
+    let room = room();
     let first = asked(&room);
     let [request] = &first[..] else {
         panic!("{first:?}");
