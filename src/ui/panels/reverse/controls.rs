@@ -34,6 +34,10 @@ fn another_seed(seed: u64) -> u64 {
     }
 }
 
+fn export_width(ui: &Ui) -> f32 {
+    flow::button_width(ui, words::EXPORT) + 16.0
+}
+
 impl Reverse {
     /// The controls of all runs.
     pub(super) fn bar(&mut self, ui: &mut Ui, shared: &mut Shared) {
@@ -202,7 +206,8 @@ impl Reverse {
                 });
             });
             if self.runs.get(i).is_some() {
-                self.export(ui, shared, i);
+                let width = export_width(ui);
+                flow::lowered(ui, width, |ui| self.export(ui, shared, i));
             }
         });
         self.choices[i] = choice;
@@ -230,7 +235,8 @@ impl Reverse {
                 flow::figure(ui, words::SIGMA, &sigma, words::SIGMA_TIP);
             }
             if export {
-                self.export(ui, shared, i);
+                let width = export_width(ui);
+                flow::item(ui, width, |ui| self.export(ui, shared, i));
             }
         });
         // The place stays when the run is done, so that nothing jumps.
@@ -246,11 +252,8 @@ impl Reverse {
 
     fn export(&self, ui: &mut Ui, shared: &Shared, run: usize) {
         let label = format!("{} {}", words::EXPORT, words::RUNS[run]);
-        let width = flow::button_width(ui, &label);
-        flow::lowered(ui, width, |ui| {
-            let done = self.runs.get(run).is_some_and(|r| r.done);
-            ui.add_enabled_ui(done, |ui| self.export_menu(ui, shared, run, &label));
-        });
+        let done = self.runs.get(run).is_some_and(|r| r.done);
+        ui.add_enabled_ui(done, |ui| self.export_menu(ui, shared, run, &label));
     }
 
     fn export_menu(&self, ui: &mut Ui, shared: &Shared, run: usize, label: &str) {
