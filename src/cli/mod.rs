@@ -22,7 +22,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+#[cfg(any(test, not(feature = "app")))]
+use clap::CommandFactory as _;
+use clap::{Parser, Subcommand};
 use noiselab::gpu::{AdapterChoice, Gpu, GpuError};
 use tracing_subscriber::EnvFilter;
 

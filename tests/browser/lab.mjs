@@ -69,15 +69,20 @@ export class Lab {
 
   // The app draws; with `all` data and model are open as well.
   async ready(all = true) {
-    const { controls } = await this.until("the app is there", (s) => s.adapter && s.controls?.length, 120_000);
+    await this.until("the app is there", (s) => s.adapter && s.controls?.length, 120_000);
+    if (!all) return;
+    await this.until("data and model are open", (s) => s.data && s.model, 240_000);
     // The tour of the first visit.
-    if (controls.some((c) => c.label === SKIP)) await this.press(SKIP);
-    if (all) await this.until("data and model are open", (s) => s.data && s.model, 240_000);
+    const touring = (s) => s.controls.some((c) => c.label === SKIP);
+    for (let tries = 0; tries < 5 && touring(await this.status()); tries++) {
+      await this.press(SKIP);
+      await sleep(1000);
+    }
   }
 
   async status() {
     const text = await this.page.evaluate(() => globalThis.noiselab?.status());
-    return text ? JSON.parse(text) : {};
+    return (text && JSON.parse(text)) || {};
   }
 
   // Waits until the status fulfils a condition; returns the status.
@@ -112,8 +117,12 @@ export class Lab {
 
   async press(label, role) {
     const { rect } = await this.control(label, role);
-    await this.page.mouse.click(rect[0] + rect[2] / 2, rect[1] + rect[3] / 2);
-    await sleep(100);
+    await this.page.mouse.move(rect[0] + rect[2] / 2, rect[1] + rect[3] / 2);
+    await sleep(60);
+    await this.page.mouse.down();
+    await sleep(60);
+    await this.page.mouse.up();
+    await sleep(150);
   }
 
   // Drags within a control, to a share of its width.

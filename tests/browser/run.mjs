@@ -22,9 +22,9 @@ const shots = process.env.SHOTS;
 // What the app calls its controls (src/ui/strings).
 const CONTROLS = {
   scrubber: /^Timestep/,
-  forward: "Forward process",
-  training: "Training",
-  reverse: "Reverse process",
+  forward: /^\d Forward process$/,
+  training: /^\d Training$/,
+  reverse: /^\d Reverse process$/,
   start: /^Start/,
   pause: /^Pause/,
   saveCheckpoint: /^Save/,

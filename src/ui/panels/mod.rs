@@ -1,6 +1,7 @@
 //! The rooms, one file each, in the order of the story.
 
 mod bars;
+mod flow;
 mod forward;
 mod layout;
 mod network;

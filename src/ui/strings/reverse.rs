@@ -15,11 +15,8 @@ pub const TRAINING_AVERAGED: &str = "In training, averaged weights";
 pub const TRAINING_RAW: &str = "In training, raw weights";
 /// A model from elsewhere.
 pub const OTHER: &str = "Own folder";
-/// Opens a dialog.
+/// A choice of model: opens a dialog for a diffusers pipeline or a run of `noiselab train`.
 pub const OWN_FOLDER: &str = "Open a folder…";
-/// Its tooltip.
-pub const OWN_FOLDER_TIP: &str =
-    "Opens a diffusers pipeline or a run of noiselab train from a folder of yours.";
 
 /// Samples at once.
 pub const COUNT: &str = "Samples";
@@ -106,6 +103,8 @@ pub const SIGMA_NONE: &str = "none";
 pub const NO_PREDICTION: &str = "nothing predicted yet";
 /// Nothing is there.
 pub const EMPTY: &str = "not drawn yet";
+/// The other run comes first.
+pub const WAITING: &str = "follows after run A";
 /// There is no model.
 pub const NO_MODEL: &str = "The network is being opened; the first images follow by themselves.";
 /// While pipelines are made.

@@ -144,8 +144,7 @@ fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) 
     }
     plot = plot.custom_x_axes(vec![axis]);
     plot = if log {
-        plot.y_grid_spacer(decades)
-            .y_axis_formatter(|mark, range| power_tick(mark, range))
+        plot.y_grid_spacer(decades).y_axis_formatter(power_tick)
     } else {
         plot.y_grid_spacer(|input| round_marks(input, 4.0))
             .y_axis_formatter(|mark, _| tick(mark.value))

@@ -7,7 +7,7 @@ use noiselab::{
 };
 
 use super::{Network, embedding};
-use crate::ui::{shared::Shared, strings::network as words, theme, widgets};
+use crate::ui::{panels::flow, shared::Shared, strings::network as words, theme, widgets};
 
 /// Size of the type of formulas.
 const FORMULA_SIZE: f32 = 16.0;
@@ -64,13 +64,12 @@ fn figures(ui: &mut Ui, map: &NetworkMap, block: &MapBlock) -> Option<usize> {
         &words::bytes(block.activation_bytes),
         share(block.activation_bytes, map.activation_bytes()),
     );
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = theme::PAD;
+    flow::flow(ui, |ui| {
         let shapes = words::shapes(block.input, block.output);
-        widgets::figure(ui, words::SHAPE, &shapes, words::SHAPE_TIP);
-        widgets::figure(ui, words::PARAMETERS, &parameters, words::PARAMETERS_TIP);
-        widgets::figure(ui, words::FLOPS, &flops, words::FLOPS_TIP);
-        widgets::figure(ui, words::MEMORY, &memory, words::MEMORY_TIP);
+        flow::figure(ui, words::SHAPE, &shapes, words::SHAPE_TIP);
+        flow::figure(ui, words::PARAMETERS, &parameters, words::PARAMETERS_TIP);
+        flow::figure(ui, words::FLOPS, &flops, words::FLOPS_TIP);
+        flow::figure(ui, words::MEMORY, &memory, words::MEMORY_TIP);
     });
     let other = block.skip?;
     let name = &map.blocks.get(other)?.name;

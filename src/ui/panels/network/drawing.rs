@@ -16,11 +16,11 @@ use crate::ui::{shared::Shared, strings::network as words, theme};
 /// Between the blocks of an arm.
 const NEAR: f32 = 4.0;
 /// Between the arms, at least.
-const FAR: f32 = 16.0;
+const FAR: f32 = 12.0;
 /// Left and right of everything, for lines.
 const MARGIN: f32 = 8.0;
 /// Narrowest and widest block.
-const WIDTHS: (f32, f32) = (36.0, 72.0);
+const WIDTHS: (f32, f32) = (32.0, 72.0);
 /// Lowest block, and how much higher the highest is.
 const HEIGHTS: (f32, f32) = (32.0, 44.0);
 /// Between the brackets of skip connections.
@@ -62,7 +62,7 @@ impl Drawing<'_> {
                 let offset = area.min.to_vec2();
                 let rects: Vec<Rect> = plan.blocks.iter().map(|r| r.translate(offset)).collect();
                 let gaps: Vec<f32> = plan.gaps.iter().map(|y| y + offset.y).collect();
-                let base = ui.id().with("block");
+                let base = ui.scope_id().with("block");
                 let responses: Vec<Response> = rects
                     .iter()
                     .enumerate()

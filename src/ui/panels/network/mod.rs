@@ -21,12 +21,14 @@ use noiselab::{
     },
 };
 
-use crate::ui::{panel::Panel, shared::Shared, strings::network as words, theme, widgets};
+use crate::ui::{
+    panel::Panel, panels::flow, shared::Shared, strings::network as words, theme, widgets,
+};
 
 /// Width from which the details stand beside the drawing.
 const WIDE: f32 = 720.0;
 /// Share of the width that the drawing gets.
-const DRAWING_SHARE: f32 = 0.58;
+const DRAWING_SHARE: f32 = 0.57;
 /// Side of the tiles of what goes in and comes out.
 const IO_SIDE: f32 = 112.0;
 
@@ -180,30 +182,26 @@ impl Network {
 
     fn bar(&mut self, ui: &mut Ui, shared: &Shared, trouble: Option<&str>) {
         theme::section(ui, "", |ui| {
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
+            flow::flow(ui, |ui| {
                 let views = [(false, words::DRAWING), (true, words::TABLE)];
-                widgets::segmented(ui, words::VIEW, words::VIEW_TIP, &mut self.table, &views);
+                flow::segmented(ui, words::VIEW, words::VIEW_TIP, &mut self.table, &views);
                 if !self.table {
-                    widgets::segmented(
-                        ui,
-                        words::MEASURE,
-                        words::MEASURE_TIP,
-                        &mut self.measure,
-                        &Measure::ALL,
-                    );
+                    let measure = &mut self.measure;
+                    let tip = words::MEASURE_TIP;
+                    flow::segmented(ui, words::MEASURE, tip, measure, &Measure::ALL);
                 }
-                ui.vertical(|ui| {
-                    ui.add_space(20.0);
-                    ui.horizontal(|ui| {
-                        let value = &mut self.gradients;
-                        widgets::toggle(ui, value, words::GRADIENTS, words::GRADIENTS_TIP);
-                        ui.add_enabled_ui(self.asked.is_none(), |ui| {
-                            if widgets::button(ui, words::AGAIN, words::AGAIN_TIP).clicked() {
-                                self.again = true;
-                                self.failed = None;
-                            }
-                        });
+                let width = flow::toggle_width(ui, words::GRADIENTS);
+                flow::lowered(ui, width, |ui| {
+                    let value = &mut self.gradients;
+                    widgets::toggle(ui, value, words::GRADIENTS, words::GRADIENTS_TIP);
+                });
+                let width = flow::button_width(ui, words::AGAIN);
+                flow::lowered(ui, width, |ui| {
+                    ui.add_enabled_ui(self.asked.is_none(), |ui| {
+                        if widgets::button(ui, words::AGAIN, words::AGAIN_TIP).clicked() {
+                            self.again = true;
+                            self.failed = None;
+                        }
                     });
                 });
             });
@@ -225,9 +223,9 @@ impl Network {
             return;
         };
         theme::section(ui, words::IO, |ui| {
-            ui.horizontal_wrapped(|ui| {
-                let gaps = 3.0 * theme::GAP;
-                let side = ((ui.available_width() - gaps) / 4.0).min(IO_SIDE);
+            let gaps = 3.0 * theme::GAP;
+            let side = ((ui.available_width() - gaps) / 4.0).min(IO_SIDE);
+            ui.horizontal_top(|ui| {
                 for (tile, (name, caption)) in words::IO_TILES.into_iter().enumerate() {
                     ui.vertical(|ui| {
                         ui.spacing_mut().item_spacing.y = theme::UNIT;
@@ -236,12 +234,12 @@ impl Network {
                         widgets::hint(ui, caption);
                     });
                 }
-                ui.vertical(|ui| {
-                    let t = view.request.t.to_string();
-                    widgets::figure(ui, words::T, &t, words::T_TIP);
-                    let mse = format!("{:.4}", view.mse);
-                    widgets::figure(ui, words::MSE, &mse, words::MSE_TIP);
-                });
+            });
+            flow::flow(ui, |ui| {
+                let t = view.request.t.to_string();
+                flow::figure(ui, words::T, &t, words::T_TIP);
+                let mse = format!("{:.4}", view.mse);
+                flow::figure(ui, words::MSE, &mse, words::MSE_TIP);
             });
         });
     }
@@ -260,14 +258,13 @@ impl Network {
             .as_ref()
             .map_or(words::WHOLE.to_owned(), |m| m.name.clone());
         theme::section(ui, &title, |ui| {
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
+            flow::flow(ui, |ui| {
                 let parameters = words::count(map.parameters() as u64);
-                widgets::figure(ui, words::PARAMETERS, &parameters, words::PARAMETERS_TIP);
+                flow::figure(ui, words::PARAMETERS, &parameters, words::PARAMETERS_TIP);
                 let flops = words::flops(map.flops());
-                widgets::figure(ui, words::FLOPS, &flops, words::FLOPS_TIP);
+                flow::figure(ui, words::FLOPS, &flops, words::FLOPS_TIP);
                 let bytes = words::bytes(map.activation_bytes());
-                widgets::figure(ui, words::MEMORY, &bytes, words::MEMORY_TIP);
+                flow::figure(ui, words::MEMORY, &bytes, words::MEMORY_TIP);
             });
             let clicked = if self.table {
                 table::show(ui, &map, self.selected)
@@ -386,4 +383,4 @@ impl Panel for Network {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

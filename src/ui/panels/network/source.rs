@@ -145,6 +145,7 @@ impl Source {
                 ScrollArea::both()
                     .id_salt(("wgsl", self.stem))
                     .max_height(HEIGHT)
+                    .min_scrolled_height(HEIGHT)
                     .auto_shrink([false, true])
                     .show_rows(ui, height, self.lines.len(), |ui, rows| {
                         for row in rows {

@@ -10,46 +10,57 @@ use noiselab::{
 };
 
 use super::{Beside, COUNTS, Pick, Reverse, takes_eta};
-use crate::ui::{shared::Shared, strings::reverse as words, theme, widgets};
+use crate::ui::{
+    files::Ask, panels::flow, shared::Shared, strings::reverse as words, theme, widgets,
+};
 
 /// Seeds that "New seed" takes: short enough to be told.
 const SEEDS: u64 = 100_000;
+/// Narrowest slider with its value.
+const SLIDER: f32 = 144.0;
+/// Width of a number to drag.
+const NUMBER: f32 = 56.0;
+
+/// A seed that is not `seed`.
+fn another_seed(seed: u64) -> u64 {
+    let mixed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    let next = (mixed >> 32) % SEEDS;
+    if next == seed {
+        (next + 1) % SEEDS
+    } else {
+        next
+    }
+}
 
 impl Reverse {
     /// The controls of all runs.
     pub(super) fn bar(&mut self, ui: &mut Ui, shared: &mut Shared) {
         theme::section(ui, "", |ui| {
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
+            flow::flow(ui, |ui| {
                 self.model(ui, shared);
                 self.samples(ui);
                 self.seed(ui, shared);
-                ui.vertical(|ui| {
-                    ui.add_space(20.0);
-                    ui.horizontal(|ui| {
-                        if widgets::primary_button(ui, words::DRAW, words::DRAW_TIP).clicked() {
-                            self.draw(shared);
+                let width = flow::button_width(ui, words::DRAW);
+                flow::lowered(ui, width, |ui| {
+                    if widgets::primary_button(ui, words::DRAW, words::DRAW_TIP).clicked() {
+                        self.draw(shared);
+                    }
+                });
+                let width = flow::button_width(ui, words::STOP);
+                flow::lowered(ui, width, |ui| {
+                    ui.add_enabled_ui(self.busy, |ui| {
+                        if widgets::button(ui, words::STOP, words::STOP_TIP).clicked() {
+                            self.stop(shared);
                         }
-                        ui.add_enabled_ui(self.busy, |ui| {
-                            if widgets::button(ui, words::STOP, words::STOP_TIP).clicked() {
-                                self.stop(shared);
-                            }
-                        });
                     });
                 });
-            });
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
                 let options = Beside::ALL.map(|b| (b, b.name()));
-                widgets::segmented(
-                    ui,
-                    words::BESIDE,
-                    words::BESIDE_TIP,
-                    &mut self.beside,
-                    &options,
-                );
-                ui.vertical(|ui| {
-                    ui.add_space(20.0);
+                let tip = words::BESIDE_TIP;
+                flow::segmented(ui, words::BESIDE, tip, &mut self.beside, &options);
+                let width = flow::toggle_width(ui, words::COMPARE);
+                flow::lowered(ui, width, |ui| {
                     widgets::toggle(ui, &mut self.compare, words::COMPARE, words::COMPARE_TIP);
                 });
                 self.state(ui, shared);
@@ -69,7 +80,10 @@ impl Reverse {
         if self.pick == Pick::Other {
             options.push((Pick::Other, name));
         }
-        ui.allocate_ui(egui::vec2(200.0, 48.0), |ui| {
+        if Ask::FOLDERS {
+            options.push((Pick::Folder, words::OWN_FOLDER));
+        }
+        flow::item(ui, 176.0, |ui| {
             widgets::combo(
                 ui,
                 "reverse model",
@@ -91,34 +105,21 @@ impl Reverse {
             .zip(names.iter().map(String::as_str))
             .collect();
         let before = self.count;
-        widgets::segmented(
-            ui,
-            words::COUNT,
-            words::COUNT_TIP,
-            &mut self.count,
-            &options,
-        );
+        let tip = words::COUNT_TIP;
+        flow::segmented(ui, words::COUNT, tip, &mut self.count, &options);
         self.count_chosen |= self.count != before;
     }
 
     fn seed(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        widgets::drag(
-            ui,
-            &mut shared.seed,
-            0..=u64::from(u32::MAX),
-            words::SEED,
-            words::SEED_TIP,
-        );
-        ui.vertical(|ui| {
-            ui.add_space(20.0);
+        flow::item(ui, 56.0, |ui| {
+            let most = u64::from(u32::MAX);
+            let seed = &mut shared.seed;
+            widgets::drag(ui, seed, 0..=most, words::SEED, words::SEED_TIP);
+        });
+        let width = flow::button_width(ui, words::NEW_SEED);
+        flow::lowered(ui, width, |ui| {
             if widgets::button(ui, words::NEW_SEED, words::NEW_SEED_TIP).clicked() {
-                // A step of a full-period generator: never the same seed twice in a row.
-                shared.seed = shared
-                    .seed
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407)
-                    .rotate_right(32)
-                    % SEEDS;
+                shared.seed = another_seed(shared.seed);
                 self.draw(shared);
             }
         });
@@ -139,16 +140,17 @@ impl Reverse {
             None if changed => words::CHANGED.into(),
             None => return,
         };
-        ui.vertical(|ui| {
-            ui.add_space(24.0);
+        let width = flow::text_width(ui, &text, egui::TextStyle::Small) + 8.0;
+        flow::lowered(ui, width, |ui| {
+            ui.add_space(theme::UNIT);
             widgets::hint(ui, &text);
         });
     }
 
-    /// The controls of one run.
-    pub(super) fn sampler(&mut self, ui: &mut Ui, shared: &Shared, i: usize) {
+    /// The controls of one run. Where there is little space the export stands beside them: then true.
+    pub(super) fn sampler(&mut self, ui: &mut Ui, shared: &Shared, i: usize) -> bool {
         let most = Self::timesteps(shared);
-        let choice = &mut self.choices[i];
+        let mut choice = self.choices[i].clone();
         let summary = SAMPLERS
             .iter()
             .find(|s| s.name == choice.sampler)
@@ -162,105 +164,127 @@ impl Reverse {
             .zip(&names)
             .map(|(s, name)| (s.name.to_owned(), name.as_str()))
             .collect();
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = theme::PAD;
-            ui.allocate_ui(egui::vec2(96.0, 48.0), |ui| {
+        let combo = 96.0;
+        // A point less, as items are rounded up.
+        let slider = ((ui.available_width() - combo - 2.0 * theme::PAD) / 2.0).floor() - 1.0;
+        let narrow = slider < SLIDER;
+        let [steps, eta] = [words::STEPS, words::ETA].map(|w| format!("{w} {}", words::RUNS[i]));
+        let has_eta = takes_eta(&choice.sampler);
+        flow::flow(ui, |ui| {
+            flow::item(ui, combo, |ui| {
                 let label = format!("{} {}", words::SAMPLER, words::RUNS[i]);
-                widgets::combo(ui, &label, &label, summary, &mut choice.sampler, &options);
+                let selected = &mut choice.sampler;
+                widgets::combo(ui, &label, &label, summary, selected, &options);
             });
-            let width = ((ui.available_width() - theme::PAD) / 2.0).clamp(144.0, 240.0);
-            ui.allocate_ui(egui::vec2(width, 48.0), |ui| {
-                let label = format!("{} {}", words::STEPS, words::RUNS[i]);
-                widgets::slider(ui, &mut choice.steps, 1..=most, &label, words::STEPS_TIP);
+            if !narrow {
+                flow::item(ui, slider, |ui| {
+                    widgets::slider(ui, &mut choice.steps, 1..=most, &steps, words::STEPS_TIP);
+                });
+                flow::item(ui, slider, |ui| {
+                    ui.add_enabled_ui(has_eta, |ui| {
+                        widgets::slider(ui, &mut choice.eta, 0.0..=1.0, &eta, words::ETA_TIP);
+                    });
+                });
+                return;
+            }
+            // Too narrow for sliders: numbers to drag.
+            flow::item(ui, NUMBER, |ui| {
+                widgets::drag(ui, &mut choice.steps, 1..=most, &steps, words::STEPS_TIP);
             });
-            ui.allocate_ui(egui::vec2(width, 48.0), |ui| {
-                ui.add_enabled_ui(takes_eta(&choice.sampler), |ui| {
-                    let label = format!("{} {}", words::ETA, words::RUNS[i]);
-                    widgets::slider(ui, &mut choice.eta, 0.0..=1.0, &label, words::ETA_TIP);
+            flow::item(ui, NUMBER, |ui| {
+                ui.add_enabled_ui(has_eta, |ui| {
+                    // A point of the pointer is a unit of the number.
+                    let mut percent = (100.0 * choice.eta).round() as u32;
+                    let label = format!("{eta}, %");
+                    if widgets::drag(ui, &mut percent, 0..=100, &label, words::ETA_TIP).changed() {
+                        choice.eta = f64::from(percent) / 100.0;
+                    }
                 });
             });
+            if self.runs.get(i).is_some() {
+                self.export(ui, shared, i);
+            }
         });
+        self.choices[i] = choice;
+        narrow
     }
 
     /// The figures of one run, and its export.
-    pub(super) fn counters(&self, ui: &mut Ui, shared: &Shared, i: usize) {
+    pub(super) fn counters(&self, ui: &mut Ui, shared: &Shared, i: usize, export: bool) {
         let Some(run) = self.runs.get(i) else { return };
         let frame = run.frame_at(shared.time.t()).map(|k| run.frames[k]);
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = theme::PAD;
-            widgets::figure(
-                ui,
-                words::EVALUATIONS,
-                &run.evaluations.to_string(),
-                words::EVALUATIONS_TIP,
-            );
-            widgets::figure(
-                ui,
-                words::SECONDS,
-                &words::seconds(run.seconds),
-                words::SECONDS_TIP,
-            );
+        flow::flow(ui, |ui| {
+            let evaluations = run.evaluations.to_string();
+            let tip = words::EVALUATIONS_TIP;
+            flow::figure(ui, words::EVALUATIONS, &evaluations, tip);
+            let seconds = words::seconds(run.seconds);
+            flow::figure(ui, words::SECONDS, &seconds, words::SECONDS_TIP);
             if let Some(frame) = frame {
-                widgets::figure(
-                    ui,
-                    words::STEP,
-                    &words::step_of(frame.steps_taken, run.choice.steps),
-                    words::STEP_TIP,
-                );
+                let step = words::step_of(frame.steps_taken, run.choice.steps);
+                flow::figure(ui, words::STEP, &step, words::STEP_TIP);
                 let sigma = if frame.sigma == 0.0 {
                     words::SIGMA_NONE.to_owned()
                 } else {
                     format!("{:.3}", frame.sigma)
                 };
-                widgets::figure(ui, words::SIGMA, &sigma, words::SIGMA_TIP);
+                flow::figure(ui, words::SIGMA, &sigma, words::SIGMA_TIP);
             }
-            ui.vertical(|ui| {
-                ui.add_space(4.0);
+            if export {
                 self.export(ui, shared, i);
-            });
+            }
         });
-        if !run.done && self.busy {
-            let share = run.arrived as f32 / run.frames.len().max(1) as f32;
-            ui.add(ProgressBar::new(share).desired_height(4.0));
-        }
+        // The place stays when the run is done, so that nothing jumps.
+        let size = egui::vec2(ui.available_width(), 4.0);
+        ui.allocate_ui(size, |ui| {
+            ui.set_min_size(size);
+            if !run.done && self.busy {
+                let share = run.arrived as f32 / run.frames.len().max(1) as f32;
+                ui.add(ProgressBar::new(share).desired_height(4.0));
+            }
+        });
     }
 
     fn export(&self, ui: &mut Ui, shared: &Shared, run: usize) {
-        let done = self.runs.get(run).is_some_and(|r| r.done);
-        ui.add_enabled_ui(done, |ui| {
-            let label = format!("{} {}", words::EXPORT, words::RUNS[run]);
-            ui.menu_button(label, |ui| {
-                for (kind, name, tip) in [
-                    (
-                        ExportKind::Picture,
-                        words::EXPORT_PICTURE,
-                        words::EXPORT_PICTURE_TIP,
-                    ),
-                    (
-                        ExportKind::Filmstrip,
-                        words::EXPORT_STRIP,
-                        words::EXPORT_STRIP_TIP,
-                    ),
-                    (
-                        ExportKind::Animation,
-                        words::EXPORT_FILM,
-                        words::EXPORT_FILM_TIP,
-                    ),
-                ] {
-                    if widgets::button(ui, name, tip).clicked() {
-                        shared.send(Command::Export(ExportRequest {
-                            run,
-                            sample: self.enlarged,
-                            kind,
-                            scale: self.export_scale(run, kind),
-                        }));
-                        ui.close();
-                    }
-                }
-            })
-            .response
-            .on_hover_text(words::EXPORT_TIP);
+        let label = format!("{} {}", words::EXPORT, words::RUNS[run]);
+        let width = flow::button_width(ui, &label);
+        flow::lowered(ui, width, |ui| {
+            let done = self.runs.get(run).is_some_and(|r| r.done);
+            ui.add_enabled_ui(done, |ui| self.export_menu(ui, shared, run, &label));
         });
+    }
+
+    fn export_menu(&self, ui: &mut Ui, shared: &Shared, run: usize, label: &str) {
+        ui.menu_button(label, |ui| {
+            for (kind, name, tip) in [
+                (
+                    ExportKind::Picture,
+                    words::EXPORT_PICTURE,
+                    words::EXPORT_PICTURE_TIP,
+                ),
+                (
+                    ExportKind::Filmstrip,
+                    words::EXPORT_STRIP,
+                    words::EXPORT_STRIP_TIP,
+                ),
+                (
+                    ExportKind::Animation,
+                    words::EXPORT_FILM,
+                    words::EXPORT_FILM_TIP,
+                ),
+            ] {
+                if widgets::button(ui, name, tip).clicked() {
+                    shared.send(Command::Export(ExportRequest {
+                        run,
+                        sample: self.enlarged,
+                        kind,
+                        scale: self.export_scale(run, kind),
+                    }));
+                    ui.close();
+                }
+            }
+        })
+        .response
+        .on_hover_text(words::EXPORT_TIP);
     }
 
     /// Enlarges small pictures so that they can be seen without a magnifier.

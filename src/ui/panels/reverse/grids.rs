@@ -48,8 +48,8 @@ impl Reverse {
         let n = if self.compare { 2 } else { 1 };
         columns(ui, n, |ui, i| {
             theme::section(ui, "", |ui| {
-                self.sampler(ui, shared, i);
-                self.counters(ui, shared, i);
+                let exported = self.sampler(ui, shared, i);
+                self.counters(ui, shared, i, !exported);
                 self.pictures(ui, shared, i);
             });
         });
@@ -58,7 +58,8 @@ impl Reverse {
     fn pictures(&mut self, ui: &mut Ui, shared: &mut Shared, i: usize) {
         let t = shared.time.t();
         let Some(run) = self.runs.get(i) else {
-            widgets::hint(ui, words::EMPTY);
+            let waits = self.busy && !self.runs.is_empty();
+            widgets::hint(ui, if waits { words::WAITING } else { words::EMPTY });
             return;
         };
         let frame = run.frame_at(t);
@@ -134,7 +135,7 @@ impl Grid<'_> {
     /// Draws it; returns the sample that was clicked.
     fn show(&self, ui: &mut Ui, shared: &mut Shared, width: f32) -> Option<usize> {
         let caption = format!("{}   {}", self.caption, words::at_t(self.t));
-        widgets::hint(ui, &caption);
+        captioned(ui, width, &caption);
         let label = words::grid(self.what, self.run, self.t);
         let (columns, rows) = self.film.grid();
         let (w, h) = self.film.tile_size();
@@ -178,6 +179,15 @@ impl Grid<'_> {
         }
         clicked
     }
+}
+
+/// A caption of the same height whatever is in it.
+pub(super) fn captioned(ui: &mut Ui, width: f32, caption: &str) {
+    let layout = Layout::left_to_right(Align::Center);
+    ui.allocate_ui_with_layout(vec2(width, 20.0), layout, |ui| {
+        ui.set_min_size(vec2(width, 20.0));
+        widgets::hint(ui, caption);
+    });
 }
 
 /// A place where there is no picture, and why.

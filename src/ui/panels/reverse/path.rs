@@ -8,6 +8,8 @@ use crate::ui::{shared::Shared, strings::reverse as words, theme, widgets};
 
 /// Frames of a filmstrip at most.
 const FRAMES: usize = 12;
+/// So many are worth smaller pictures.
+const ENOUGH: usize = 8;
 /// And at least, however narrow the window is.
 const FEWEST: usize = 4;
 /// Width of the captions at the left of the strips.
@@ -27,7 +29,7 @@ impl Reverse {
             let name = words::sampler(&choice.sampler, choice.steps, eta);
             let title = format!("{}: {name}", words::RUNS.get(i).unwrap_or(&""));
             theme::section(ui, &title, |ui| {
-                self.counters(ui, shared, i);
+                self.counters(ui, shared, i, true);
                 self.strips(ui, shared, (i, sample));
             });
         }
@@ -47,10 +49,8 @@ impl Reverse {
         ui.with_layout(layout, |ui| {
             ui.vertical(|ui| {
                 let shown = frame.map_or(t, |k| run.frames[k].t);
-                widgets::hint(
-                    ui,
-                    &format!("{}   {}", words::X_T_CAPTION, words::at_t(shown)),
-                );
+                let caption = format!("{}   {}", words::X_T_CAPTION, words::at_t(shown));
+                grids::captioned(ui, 196.0, &caption);
                 let label = words::frame(words::X_T, name, shown);
                 match frame {
                     Some(k) => {
@@ -79,12 +79,20 @@ impl Reverse {
         let dpi = ui.ctx().pixels_per_point();
         let gap = theme::UNIT;
         let space = ui.available_width() - CAPTION - gap;
-        // As many frames as fit at whole factors, and then as large as these can be.
+        // As large as whole factors allow while there are enough frames to tell the story.
         let smallest = w as f32 / dpi;
-        let fit = ((space + gap) / (smallest.max(36.0) + gap)) as usize;
-        let n = fit.clamp(FEWEST, FRAMES).min(run.frames.len().max(1));
-        let cell = ((space + gap) / n as f32 - gap).min(112.0);
-        let factor = (cell / smallest).floor().max(1.0);
+        let fit = |factor: f32| {
+            // The numbers below need some space as well.
+            let cell = (smallest * factor).max(28.0);
+            ((space + gap) / (cell + gap)) as usize
+        };
+        let factor = [(4.0, FRAMES), (3.0, FRAMES), (2.0, ENOUGH)]
+            .into_iter()
+            .find(|&(f, frames)| smallest * f <= 112.0 && fit(f) >= frames)
+            .map_or(1.0, |(f, _)| f);
+        let n = fit(factor)
+            .clamp(FEWEST, FRAMES)
+            .min(run.frames.len().max(1));
         let size = vec2(smallest, h as f32 / dpi) * factor;
         let last = run.frames.len().saturating_sub(1);
         let chosen: Vec<usize> = (0..n)
@@ -167,7 +175,11 @@ impl Reverse {
                                 theme::weak(ui)
                             };
                             let text = RichText::new(run.frames[k].t.to_string());
-                            ui.vertical_centered(|ui| ui.label(text.small().color(colour)));
+                            ui.allocate_ui_with_layout(
+                                vec2(size.x, 16.0),
+                                Layout::centered_and_justified(egui::Direction::LeftToRight),
+                                |ui| ui.label(text.small().color(colour)),
+                            );
                         }
                         ui.end_row();
                     });
