@@ -1,11 +1,13 @@
 //! Bars and curves in one plot, in the style of [`crate::ui::widgets::line_plot`].
 
 use egui::{Color32, Response, RichText, TextStyle, Ui, Vec2};
-use egui_plot::{Bar, BarChart, GridInput, GridMark, HoverPosition, Line, Plot, PlotPoints};
+use egui_plot::{
+    AxisHints, Bar, BarChart, GridInput, GridMark, HoverPosition, Line, Plot, PlotPoints,
+};
 
 use crate::ui::{
     theme,
-    widgets::{Series, hint, number, round_marks, swatch},
+    widgets::{Series, X_AXIS, hint, number, round_marks, swatch},
 };
 
 /// Bars of one colour.
@@ -104,8 +106,12 @@ fn draw(
         .include_x(axes.x_range.1)
         .include_y(0.0)
         .include_y(axes.y_least)
-        .x_axis_label(RichText::new(axes.x_label).small().color(weak))
-        .x_axis_formatter(|mark, _| number(mark.value))
+        .custom_x_axes(vec![
+            AxisHints::new_x()
+                .label(RichText::new(axes.x_label).small().color(weak))
+                .formatter(|mark, _| number(mark.value))
+                .min_thickness(X_AXIS),
+        ])
         .y_axis_formatter(|mark, _| number(mark.value))
         .y_axis_min_width(40.0)
         .label_formatter(move |at| match at {

@@ -1,7 +1,9 @@
 //! Line plots with axes, units and legend.
 
 use egui::{Color32, Response, RichText, Sense, Stroke, TextStyle, Ui, Vec2, pos2, vec2};
-use egui_plot::{GridInput, GridMark, HoverPosition, Line, LineStyle, Plot, PlotPoints, VLine};
+use egui_plot::{
+    AxisHints, GridInput, GridMark, HoverPosition, Line, LineStyle, Plot, PlotPoints, VLine,
+};
 
 use crate::ui::theme;
 
@@ -93,6 +95,9 @@ pub fn swatch(ui: &mut Ui, colour: Color32) {
     );
 }
 
+/// Height of an axis of x with numbers and a label.
+pub const X_AXIS: f32 = 36.0;
+
 fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) -> Response {
     let log = options.log_y;
     let height = (options.height - 24.0).max(64.0);
@@ -113,7 +118,6 @@ fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) 
         .cursor_color(weak)
         .set_margin_fraction(Vec2::new(0.0, 0.06))
         .x_grid_spacer(|input| round_marks(input, 8.0))
-        .x_axis_formatter(|mark, _| tick(mark.value))
         .y_axis_min_width(40.0)
         .label_formatter(move |at| {
             let (name, p) = match at {
@@ -131,9 +135,14 @@ fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) 
                 figure(y)
             ))
         });
+    let mut axis = AxisHints::new_x().formatter(|mark, _| tick(mark.value));
     if !options.x_label.is_empty() {
-        plot = plot.x_axis_label(RichText::new(options.x_label).small().color(weak));
+        // Its height is otherwise known one frame too late.
+        axis = axis
+            .label(RichText::new(options.x_label).small().color(weak))
+            .min_thickness(X_AXIS);
     }
+    plot = plot.custom_x_axes(vec![axis]);
     plot = if log {
         plot.y_grid_spacer(decades).y_axis_formatter(power_tick)
     } else {
