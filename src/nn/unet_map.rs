@@ -37,12 +37,13 @@ impl MapKind {
         Self::ConvOut,
     ];
 
-    /// What it computes, one formula a line, in the TeX that the app typesets. σ is the logistic function in SiLU and
-    /// the softmax's argument in attention is a row of places.
+    /// What it computes, one formula a line, in the TeX that the app typesets. A star is a convolution, GN is
+    /// GroupNorm.
     pub const fn formulas(self) -> &'static [&'static str] {
         match self {
             Self::TimeEmbedding => &[
-                r"s_i = \sin(t\,\omega_i),\quad c_i = \cos(t\,\omega_i),\quad \omega_i = 10000^{-i/(d/2)}",
+                r"\omega_i = 10000^{-i/(d/2)}",
+                r"s_i = \sin(t\,\omega_i),\quad c_i = \cos(t\,\omega_i)",
                 r"e = W_2\,\mathrm{SiLU}(W_1\,[s, c] + b_1) + b_2",
             ],
             Self::ConvIn => &[r"h = W * x_t + b"],
@@ -51,7 +52,8 @@ impl MapKind {
                 r"h' = W_s\,h + W_2 * \mathrm{SiLU}(\mathrm{GN}(u)) + b_2",
             ],
             Self::Attention => &[
-                r"q = W_q\,\mathrm{GN}(h),\quad k = W_k\,\mathrm{GN}(h),\quad v = W_v\,\mathrm{GN}(h)",
+                r"u = \mathrm{GN}(h)",
+                r"q = W_q\,u,\quad k = W_k\,u,\quad v = W_v\,u",
                 r"h' = h + W_o\,\mathrm{softmax}\left(\frac{q k^{\top}}{\sqrt{d}}\right) v",
             ],
             Self::Downsample => &[r"h'_{y,x} = (W * h)_{2y,2x} + b"],

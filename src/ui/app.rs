@@ -1,17 +1,17 @@
 //! The app: rail, rooms and time scrubber around one session.
 
-use std::sync::Arc;
-
 use egui::{Context, Frame, Margin, Panel as SidePanel, Stroke, Theme, Ui};
 use noiselab::{
     gpu::Gpu,
     session::{
         command::{Command, ModelChoice},
-        event::Event,
+        event::{Event, TrainEvent},
         link::Link,
     },
 };
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::measure::Measure;
 use super::{
     address, bars, files, help, keys,
     panel::Panel,
@@ -26,6 +26,9 @@ use super::{
 /// Something that draws over the app: the measuring mode's figures.
 pub type Overlay = Box<dyn FnMut(&mut Ui)>;
 
+/// What begins the program anew.
+pub type Restart = Box<dyn FnMut(&Context)>;
+
 /// The app.
 pub struct App {
     /// What rooms share.
@@ -33,7 +36,7 @@ pub struct App {
     /// Drawn in a corner above everything, if there is one.
     pub overlay: Option<Overlay>,
     /// What the button of the message about a lost device does; [`platform::restart`] where there is none.
-    pub restart: Option<Box<dyn FnMut(&Context)>>,
+    pub restart: Option<Restart>,
     panels: Vec<Box<dyn Panel>>,
     current: usize,
     look: Look,
@@ -45,6 +48,10 @@ pub struct App {
     areas: Areas,
     /// Fonts and styles are set.
     dressed: bool,
+    /// A user is there, whose settings and work are kept.
+    for_user: bool,
+    #[cfg(not(target_arch = "wasm32"))]
+    measure: Option<Measure>,
 }
 
 /// Theme and zoom.
@@ -58,11 +65,11 @@ struct Look {
 }
 
 impl App {
-    /// On eframe's device.
+    /// On eframe's device. `for_user` says that a user is there: the tour, and what was autosaved last time.
     ///
     /// # Errors
     /// No device, or no thread for the session.
-    pub fn new(cc: &eframe::CreationContext<'_>) -> Result<Self, String> {
+    pub fn new(cc: &eframe::CreationContext<'_>, for_user: bool) -> Result<Self, String> {
         let render = cc
             .wgpu_render_state
             .clone()
@@ -74,13 +81,19 @@ impl App {
         );
         let wake = platform::waker(&cc.egui_ctx);
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
-        let _ = Arc::clone(&gpu);
         theme::install(&cc.egui_ctx);
         let mut app = Self::with_link(link, Some(render));
         app.dressed = true;
         app.recall();
-        app.tour.start_once();
-        app.shared.files.open(&cc.egui_ctx);
+        app.for_user = for_user;
+        if for_user {
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(address) = platform::recall("address") {
+                app.set_address(&address);
+            }
+            app.tour.start_once();
+            app.shared.files.open(&cc.egui_ctx);
+        }
         app.shared.open_built_in("mnist");
         app.shared
             .send(Command::OpenModel(ModelChoice::Pretrained { files: None }));
@@ -106,7 +119,17 @@ impl App {
             lost: None,
             areas: Areas::default(),
             dressed: false,
+            for_user: false,
+            #[cfg(not(target_arch = "wasm32"))]
+            measure: None,
         }
+    }
+
+    /// Measures itself from now on, see [`super::measure`]: shows the training room.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn measure(&mut self, measure: Measure) {
+        self.show("training");
+        self.measure = Some(measure);
     }
 
     /// Takes over what was remembered of the last time.
@@ -226,6 +249,11 @@ impl App {
                 files::on_event(&mut self.shared, &event);
             } else {
                 self.shared.on_event(&event);
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            if let (Some(measure), Event::Train(TrainEvent::Step(..))) = (&mut self.measure, &event)
+            {
+                measure.steps += 1;
             }
             for panel in &mut self.panels {
                 panel.on_event(&event, &mut self.shared);
@@ -418,7 +446,7 @@ impl App {
             return;
         };
         let at = self.areas.room.left_bottom() + egui::vec2(8.0, -8.0);
-        egui::Area::new(egui::Id::new("overlay"))
+        egui::Area::new(egui::Id::unique("overlay"))
             .order(egui::Order::Tooltip)
             .interactable(false)
             .pivot(egui::Align2::LEFT_BOTTOM)
@@ -440,12 +468,23 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(measure) = &mut self.measure
+            && measure.frame(&self.shared, ui.ctx())
+        {
+            println!("{:#}", measure.report());
+            self.measure = None;
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+        }
         self.draw(ui);
     }
 
     #[cfg(not(target_arch = "wasm32"))]
     fn on_exit(&mut self) {
-        files::on_exit(&mut self.shared);
+        if self.for_user {
+            platform::remember("address", &self.address());
+            files::on_exit(&mut self.shared);
+        }
     }
 
     #[cfg(target_arch = "wasm32")]

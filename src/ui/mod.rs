@@ -9,6 +9,8 @@ pub mod device;
 pub mod files;
 mod help;
 mod keys;
+#[cfg(not(target_arch = "wasm32"))]
+mod measure;
 #[cfg(target_arch = "wasm32")]
 mod page;
 pub mod panel;

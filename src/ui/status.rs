@@ -304,7 +304,7 @@ pub struct Controls {
 impl Controls {
     /// Starts collecting.
     #[cfg_attr(
-        not(target_arch = "wasm32"),
+        not(any(test, target_arch = "wasm32")),
         expect(dead_code, reason = "the page's tests read it")
     )]
     pub fn install(ctx: &egui::Context) {
@@ -314,7 +314,7 @@ impl Controls {
 
     /// What is on the screen, if it is collected: label, role, rectangle in points, value.
     #[cfg_attr(
-        not(target_arch = "wasm32"),
+        not(any(test, target_arch = "wasm32")),
         expect(dead_code, reason = "the page's tests read it")
     )]
     pub fn value(ctx: &egui::Context) -> Value {

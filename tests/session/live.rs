@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use noiselab::{
+    data::{self, LoadOptions},
     gpu::{
         AdapterChoice, Gpu,
         film::{Film, FilmPixels, FilmRead},
@@ -70,10 +71,11 @@ fn pixels(gpu: &Gpu, film: &Film) -> FilmPixels {
     }
 }
 
+/// A digit, as the network knows them.
 fn picture() -> Picture {
-    let values: Vec<f32> = (0..28 * 28)
-        .map(|i| if (i / 28 + i % 28) % 9 < 4 { 0.9 } else { -0.8 })
-        .collect();
+    let mnist = data::open("mnist", &LoadOptions::default()).expect("the digits");
+    let mut values = vec![0.0; 28 * 28];
+    mnist.test.write_chw(0, &mut values);
     Picture {
         channels: 1,
         height: 28,

@@ -22,6 +22,9 @@ const STRIP: usize = 12;
 /// A frame of an animation, and its last.
 const SHOWN: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(1500)];
 
+/// A file's name and content, or why there is none.
+pub type Made = Result<(String, Vec<u8>), String>;
+
 /// The job.
 #[derive(Debug)]
 pub struct ExportJob {
@@ -46,11 +49,11 @@ impl ExportJob {
         })
     }
 
-    /// The file's name and content once the film has arrived; `None` before.
+    /// The file once the film has arrived; `None` before.
     ///
     /// # Errors
     /// A lost device. A picture that cannot be encoded is the inner error, one sentence.
-    pub fn poll(&mut self, gpu: &Gpu) -> Result<Option<Result<(String, Vec<u8>), String>>> {
+    pub fn poll(&mut self, gpu: &Gpu) -> Result<Option<Made>> {
         let Some(pixels) = self.read.poll(gpu)? else {
             return Ok(None);
         };

@@ -235,6 +235,8 @@ impl TrainingJob {
             || self.saving.is_some()
             || self.save_next.is_some()
             || !self.trainer.is_settled()
+            // That it rests is still to be told.
+            || !matches!(self.told, Some(TrainStatus::Paused(_)))
     }
 
     fn seconds(&self) -> f64 {

@@ -31,7 +31,7 @@ pub struct Saved {
 }
 
 /// When to save.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Autosave {
     dataset: String,
     run: bool,
@@ -45,22 +45,6 @@ pub struct Autosave {
     failed: bool,
     /// It rests with something unsaved: no need to wait.
     resting: bool,
-}
-
-impl Default for Autosave {
-    fn default() -> Self {
-        Self {
-            dataset: String::new(),
-            run: false,
-            running: false,
-            step: 0,
-            saved: 0,
-            busy: false,
-            last: None,
-            failed: false,
-            resting: false,
-        }
-    }
 }
 
 impl Autosave {

@@ -1,11 +1,11 @@
 //! Bars and curves in one plot, in the style of [`crate::ui::widgets::line_plot`].
 
 use egui::{Color32, Response, RichText, TextStyle, Ui, Vec2};
-use egui_plot::{Bar, BarChart, HoverPosition, Line, Plot, PlotPoints};
+use egui_plot::{Bar, BarChart, GridInput, GridMark, HoverPosition, Line, Plot, PlotPoints};
 
 use crate::ui::{
     theme,
-    widgets::{Series, hint, number, swatch},
+    widgets::{Series, hint, number, round_marks, swatch},
 };
 
 /// Bars of one colour.
@@ -28,6 +28,8 @@ pub struct Axes<'a> {
     pub y_label: &'a str,
     /// From where to where.
     pub x_range: (f64, f64),
+    /// Between two numbers on the axis of x.
+    pub x_step: f64,
     /// y reaches at least so far.
     pub y_least: f64,
     /// In points, all together.
@@ -74,7 +76,19 @@ fn draw(
     let small = TextStyle::Small.resolve(ui.style());
     ui.style_mut().text_styles.insert(TextStyle::Body, small);
     let x_label = axes.x_label.to_owned();
+    let marks = move |_: GridInput| {
+        let (from, to) = axes.x_range;
+        let count = ((to - from) / axes.x_step).round().clamp(0.0, 100.0) as usize;
+        (0..=count)
+            .map(|n| GridMark {
+                value: from + n as f64 * axes.x_step,
+                step_size: to - from,
+            })
+            .collect()
+    };
     Plot::new(id)
+        .x_grid_spacer(marks)
+        .y_grid_spacer(|input| round_marks(input, 4.0))
         .height((axes.height - 24.0).max(64.0))
         .allow_drag(false)
         .allow_zoom(false)

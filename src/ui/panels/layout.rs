@@ -2,19 +2,24 @@
 
 use std::cell::RefCell;
 
-use egui::{Rect, Response, ScrollArea, Stroke, StrokeKind, Ui};
+use egui::{Rect, Response, Stroke, StrokeKind, Ui};
 
 use crate::ui::theme;
 
-/// Draws a room that may be taller than the window: scrolls, unless the app scrolls the whole page.
-pub fn page(ui: &mut Ui, id: &str, add: impl FnOnce(&mut Ui)) {
-    if ui.available_height().is_finite() {
-        ScrollArea::vertical()
-            .id_salt(id)
-            .auto_shrink(false)
-            .show(ui, add);
-    } else {
-        add(ui);
+/// Lays things of one width out in rows, as many in each as fit.
+pub fn flow(ui: &mut Ui, width: f32, things: &mut [&mut dyn FnMut(&mut Ui)]) {
+    let gap = theme::GAP;
+    let columns = (((ui.available_width() + gap) / (width + gap)) as usize).max(1);
+    for row in things.chunks_mut(columns) {
+        ui.horizontal_top(|ui| {
+            ui.spacing_mut().item_spacing.x = gap;
+            for thing in row {
+                ui.vertical(|ui| {
+                    ui.set_width(width.min(ui.available_width()));
+                    thing(ui);
+                });
+            }
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rooms, one file each, in the order of the story.
 
-mod flow;
 mod bars;
+mod flow;
 mod forward;
 mod layout;
 mod network;
@@ -21,8 +21,3 @@ pub fn all() -> Vec<Box<dyn Panel>> {
         Box::new(network::Network::default()),
     ]
 }
-
-#[cfg(test)]
-mod look;
-#[cfg(test)]
-mod testing;

@@ -57,9 +57,18 @@ impl<P: Panel> Stage<P> {
             self.shared.on_event(&event);
             self.room.on_event(&event, &mut self.shared);
         }
-        egui::CentralPanel::default().show(ui, |ui| {
-            self.room.update(&mut self.shared);
-            self.room.ui(ui, &mut self.shared);
+        let frame = egui::Frame::new().fill(ui.visuals().panel_fill);
+        egui::CentralPanel::default().frame(frame).show(ui, |ui| {
+            egui::ScrollArea::vertical()
+                .auto_shrink(false)
+                .show(ui, |ui| {
+                    let pad = if theme::is_phone(ui) { 12 } else { 16 };
+                    egui::Frame::new().inner_margin(pad).show(ui, |ui| {
+                        ui.set_min_width(ui.available_width());
+                        self.room.update(&mut self.shared);
+                        self.room.ui(ui, &mut self.shared);
+                    });
+                });
         });
         self.shared.end_frame();
     }

@@ -97,7 +97,7 @@ async fn run() -> Result<(), String> {
     let runner = eframe::WebRunner::new();
     RUNNER.set(Some(runner.clone()));
     let create = |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
-        let mut app = App::new(cc)?;
+        let mut app = App::new(cc, true)?;
         app.set_address(&page::address());
         attach(cc, &app);
         Ok(Box::new(app))

@@ -117,7 +117,7 @@ pub const NEW_NOISE_HELP: &str = "Draws other noise, by another seed.";
 /// What people call a schedule.
 pub fn schedule_name(name: &str) -> &str {
     match name {
-        "linear" => "Linear (the paper's)",
+        "linear" => "Linear",
         "scaled_linear" => "Scaled linear",
         "squaredcos_cap_v2" => "Cosine",
         "sigmoid" => "Sigmoid",
@@ -142,7 +142,11 @@ pub fn strip_name(t: usize) -> String {
 }
 /// x_t as a sum, in TeX.
 pub fn mixture(t: usize, picture: f64, noise: f64) -> String {
-    format!(r"x_{{{t}}} = {picture:.3}\,x_0 + {noise:.3}\,\varepsilon")
+    format!(r"x_{{{t}}} = {picture:.3}\,x_0 + {noise:.3}\,\epsilon")
+}
+/// The same where there is little room.
+pub fn mixture_short(picture: f64, noise: f64) -> String {
+    format!(r"{picture:.2}\,x_0 + {noise:.2}\,\epsilon")
 }
 /// The same for screen readers.
 pub fn mixture_words(t: usize, picture: f64, noise: f64) -> String {
@@ -153,8 +157,6 @@ pub const MIXTURE_HELP: &str = "The factors are the square roots of ᾱ and of 1
 /// Below the strip.
 pub const STRIP_HINT: &str = "Click a picture to go to its $t$.";
 
-/// Section.
-pub const PIXELS: &str = "Pixel values";
 /// Axis.
 pub const VALUE: &str = "value of a pixel of x_t";
 /// Axis.
@@ -173,11 +175,11 @@ pub const SCHEDULES: &str = "Schedules";
 /// Axis.
 pub const STEP_T: &str = "t";
 /// Axis.
-pub const BETA: &str = r"$\beta_t$, variance of the noise that step $t$ adds";
+pub const BETA: &str = r"$\beta_t$: noise added";
 /// Axis.
-pub const ALPHA_BAR: &str = r"$\bar\alpha_t$, share of the picture's variance that is left";
+pub const ALPHA_BAR: &str = r"$\bar\alpha_t$: picture left";
 /// Axis.
-pub const SNR: &str = r"Signal-to-noise ratio $\bar\alpha_t/(1-\bar\alpha_t)$";
+pub const SNR: &str = "Signal to noise";
 /// Figure.
 pub const BETA_NOW: &str = "β at t";
 /// Its tooltip.

@@ -3,7 +3,7 @@
 pub mod app;
 pub mod cards;
 pub mod files;
+pub mod forward;
 pub mod network;
 pub mod reverse;
-pub mod forward;
 pub mod training;

@@ -15,11 +15,8 @@ pub const TRAINING_AVERAGED: &str = "In training, averaged weights";
 pub const TRAINING_RAW: &str = "In training, raw weights";
 /// A model from elsewhere.
 pub const OTHER: &str = "Own folder";
-/// Opens a dialog.
+/// A choice of model: opens a dialog for a diffusers pipeline or a run of `noiselab train`.
 pub const OWN_FOLDER: &str = "Open a folder…";
-/// Its tooltip.
-pub const OWN_FOLDER_TIP: &str =
-    "Opens a diffusers pipeline or a run of noiselab train from a folder of yours.";
 
 /// Samples at once.
 pub const COUNT: &str = "Samples";

@@ -44,7 +44,7 @@ pub const SAVE: &str = "Save checkpoint…";
 pub const SAVE_HELP: &str =
     "Keeps weights, optimiser and settings in a file from which training goes on exactly.";
 /// Button.
-pub const OPEN: &str = "Open checkpoint…";
+pub const OPEN: &str = "Open a checkpoint…";
 /// Its tooltip.
 pub const OPEN_HELP: &str = "Goes on with a run from a checkpoint file.";
 /// Button.
@@ -187,7 +187,8 @@ pub const EMA: &str = "Weight average over (steps)";
 pub const EMA_HELP: &str = "The samples on the right come from a moving average (EMA) of the weights; this is how many steps it looks back.";
 /// Below it.
 pub fn decay(decay: f64) -> String {
-    format!("EMA decay {decay:.5}")
+    let digits = format!("{decay:.6}");
+    format!("EMA decay {}", digits.trim_end_matches('0'))
 }
 /// Number.
 pub const EVERY: &str = "Samples every (steps)";
@@ -293,8 +294,6 @@ pub const PREVIEW_HELP: &str = "Draws a grid of samples with the weights as they
 pub fn grid_name(kind: &str, step: u64) -> String {
     format!("Samples after step {step}, {kind}")
 }
-/// Label.
-pub const LAPSE: &str = "Time-lapse";
 /// Slider.
 pub const LAPSE_STEP: &str = "Training step";
 /// Its tooltip.
@@ -401,6 +400,7 @@ mod tests {
         assert_eq!(duration(59.6), "1 min 00 s");
         assert_eq!(duration(3_661.0), "1 h 01 min");
         assert_eq!(duration(f64::NAN), "–");
+        assert_eq!(decay(0.999), "EMA decay 0.999");
         assert_eq!(step_time(0.0312), "31 ms");
         assert_eq!(memory(3 << 30), "3.0 GiB");
     }

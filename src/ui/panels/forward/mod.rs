@@ -29,11 +29,11 @@ use super::{
 use crate::ui::{
     panel::Panel,
     shared::Shared,
-    strings::{cards, forward as s},
+    strings::forward as s,
     theme,
     widgets::{
-        Card, PlotOptions, Series, button, combo, drag, equation, figure, film_tile, hint,
-        line_plot, log_slider, math, number, tex, toggle, warning,
+        PlotOptions, Series, button, combo, drag, equation, figure, film_tile, hint, line_plot,
+        log_slider, math, number, tex, toggle, warning,
     },
 };
 
@@ -91,10 +91,6 @@ impl Panel for Forward {
         s::TITLE
     }
 
-    fn card(&self) -> Option<&'static Card> {
-        Some(&cards::FORWARD)
-    }
-
     fn on_event(&mut self, event: &Event, shared: &mut Shared) {
         match event {
             Event::Data(data) => {
@@ -140,32 +136,30 @@ impl Panel for Forward {
     }
 
     fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        layout::page(ui, "forward", |ui| {
-            ui.spacing_mut().item_spacing.y = theme::PAD;
-            if theme::is_phone(ui) {
-                self.picture_section(ui, shared);
-                self.state_section(ui, shared);
-                self.noise_section(ui, shared);
-                self.plots_section(ui, shared);
-                return;
-            }
-            let mut context = (self, shared);
-            layout::columns(
-                ui,
-                CONTROLS,
-                &mut context,
-                |ui, (room, shared)| {
-                    ui.spacing_mut().item_spacing.y = theme::PAD;
-                    room.picture_section(ui, shared);
-                    room.noise_section(ui, shared);
-                },
-                |ui, (room, shared)| {
-                    ui.spacing_mut().item_spacing.y = theme::PAD;
-                    room.state_section(ui, shared);
-                    room.plots_section(ui, shared);
-                },
-            );
-        });
+        ui.spacing_mut().item_spacing.y = theme::PAD;
+        if theme::is_phone(ui) {
+            self.picture_section(ui, shared);
+            self.state_section(ui, shared);
+            self.noise_section(ui, shared);
+            self.plots_section(ui, shared);
+            return;
+        }
+        let mut context = (self, shared);
+        layout::columns(
+            ui,
+            CONTROLS,
+            &mut context,
+            |ui, (room, shared)| {
+                ui.spacing_mut().item_spacing.y = theme::PAD;
+                room.picture_section(ui, shared);
+                room.noise_section(ui, shared);
+            },
+            |ui, (room, shared)| {
+                ui.spacing_mut().item_spacing.y = theme::PAD;
+                room.state_section(ui, shared);
+                room.plots_section(ui, shared);
+            },
+        );
     }
 
     fn address(&self, _shared: &Shared) -> Vec<(&'static str, String)> {
@@ -312,9 +306,19 @@ impl Forward {
                 (false, _) => (0.3 * width).min(232.0),
             };
             let names: Vec<String> = self.shown().to_vec();
+            // The formula below a picture may be wider than the picture.
+            let column = match (phone, layers) {
+                (true, _) => space,
+                (false, 1) => space.max(240.0),
+                (false, _) => space.max(200.0),
+            };
+            let beside = width - layers as f32 * (column + theme::PAD);
+            let beside = !phone && beside >= 220.0;
             ui.horizontal_top(|ui| {
+                ui.spacing_mut().item_spacing.x = if phone { theme::GAP } else { theme::PAD };
                 for (layer, name) in names.iter().enumerate() {
                     ui.vertical(|ui| {
+                        ui.set_width(column);
                         let t = view.request.t;
                         if layers > 1 {
                             let colour = theme::series(ui, layer);
@@ -326,8 +330,12 @@ impl Forward {
                         if let Some((picture, noise)) =
                             self.schedules.get(name).and_then(|k| k.shares(t))
                         {
-                            let sum = tex(&s::mixture(t, picture, noise));
-                            let size = if layers > 1 { 14.0 } else { 18.0 };
+                            let sum = tex(&if phone && layers > 1 {
+                                s::mixture_short(picture, noise)
+                            } else {
+                                s::mixture(t, picture, noise)
+                            });
+                            let size = if layers > 1 { 15.0 } else { 18.0 };
                             let response = equation(ui, &sum, size);
                             let words = s::mixture_words(t, picture, noise);
                             response.widget_info(|| {
@@ -337,7 +345,7 @@ impl Forward {
                         }
                     });
                 }
-                if !phone {
+                if beside {
                     ui.vertical(|ui| self.histogram(ui, &view, space + 24.0));
                 }
             });
@@ -345,7 +353,7 @@ impl Forward {
                 strip(ui, shared, &view, layer);
             }
             hint(ui, s::STRIP_HINT);
-            if phone {
+            if !beside {
                 self.histogram(ui, &view, 200.0);
             }
         });
@@ -384,6 +392,7 @@ impl Forward {
             x_label: s::VALUE,
             y_label: s::DENSITY,
             x_range: (f64::from(low), f64::from(high)),
+            x_step: 2.0,
             y_least: 0.5,
             height,
         };
@@ -439,14 +448,27 @@ impl Forward {
     /// The curves of a quantity: those chosen in colour, the others faint.
     fn series(&self, ui: &Ui, quantity: Quantity) -> Vec<Series<'_>> {
         let shown = self.shown();
+        let place = |known: &Known| shown.iter().position(|name| name == known.name);
+        // Some schedules end with a β near 1, beside which the others would lie on the axis.
+        let limit = match quantity {
+            Quantity::Beta => (self.schedules.all().iter())
+                .filter(|known| place(known).is_some())
+                .flat_map(|known| known.curve(quantity))
+                .fold(0.0_f64, |most, p| most.max(p[1]))
+                .max(0.02),
+            _ => f64::INFINITY,
+        };
         self.schedules
             .all()
             .iter()
             .map(|known| {
-                let place = shown.iter().position(|name| name == known.name);
+                let place = place(known);
                 Series {
                     name: s::schedule_name(known.name),
-                    points: known.curve(quantity).to_vec(),
+                    points: (known.curve(quantity).iter())
+                        .filter(|p| p[1] <= 1.25 * limit)
+                        .copied()
+                        .collect(),
                     colour: place.map_or_else(|| theme::faint(ui), |i| theme::series(ui, i)),
                     faint: place.is_none(),
                 }
@@ -518,17 +540,30 @@ fn figures(ui: &mut Ui, known: &Known, t: usize) {
         (Ok(schedule), 1..) => number(schedule.beta(t - 1)),
         _ => "–".to_owned(),
     };
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = theme::PAD;
-        figure(ui, s::PICTURE_NOW, &number(picture), s::PICTURE_NOW_HELP);
-        figure(ui, s::NOISE_NOW, &number(noise), s::NOISE_NOW_HELP);
-        figure(ui, s::BETA_NOW, &beta, s::BETA_NOW_HELP);
-        figure(ui, s::BAR_NOW, &number(bar), s::BAR_NOW_HELP);
-        let snr = if bar < 1.0 {
-            number(bar / (1.0 - bar))
-        } else {
-            "∞".to_owned()
-        };
-        figure(ui, s::SNR_NOW, &snr, s::SNR_NOW_HELP);
-    });
+    let snr = if bar < 1.0 {
+        number(bar / (1.0 - bar))
+    } else {
+        "∞".to_owned()
+    };
+    layout::flow(
+        ui,
+        96.0,
+        &mut [
+            &mut |ui| {
+                figure(ui, s::PICTURE_NOW, &number(picture), s::PICTURE_NOW_HELP);
+            },
+            &mut |ui| {
+                figure(ui, s::NOISE_NOW, &number(noise), s::NOISE_NOW_HELP);
+            },
+            &mut |ui| {
+                figure(ui, s::BETA_NOW, &beta, s::BETA_NOW_HELP);
+            },
+            &mut |ui| {
+                figure(ui, s::BAR_NOW, &number(bar), s::BAR_NOW_HELP);
+            },
+            &mut |ui| {
+                figure(ui, s::SNR_NOW, &snr, s::SNR_NOW_HELP);
+            },
+        ],
+    );
 }

@@ -115,7 +115,7 @@ fn block_label(name: &str) -> String {
 
 #[test]
 fn it_looks_at_the_first_image_until_another_is_chosen() {
-    let mut room = room();
+    let room = room();
     let first = asked(&room);
     let [request] = &first[..] else {
         panic!("{first:?}");
@@ -273,7 +273,7 @@ fn the_table_lists_every_block_with_its_figures() {
     room.get_by_role_and_label(Role::Button, "time_embedding")
         .click();
     room.run();
-    room.get_by_label(words::EMBEDDING_PARTS[1]);
+    room.get_by_role_and_label(Role::Image, words::EMBEDDING_PARTS[1]);
     room.get_by_label("Drawing").click();
     room.run();
     room.get_by_label(&block_label("conv_in"));

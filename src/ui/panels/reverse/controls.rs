@@ -18,6 +18,8 @@ use crate::ui::{
 const SEEDS: u64 = 100_000;
 /// Narrowest slider with its value.
 const SLIDER: f32 = 144.0;
+/// Width of a number to drag.
+const NUMBER: f32 = 56.0;
 
 /// A seed that is not `seed`.
 fn another_seed(seed: u64) -> u64 {
@@ -61,8 +63,8 @@ impl Reverse {
                 flow::lowered(ui, width, |ui| {
                     widgets::toggle(ui, &mut self.compare, words::COMPARE, words::COMPARE_TIP);
                 });
+                self.state(ui, shared);
             });
-            self.state(ui, shared);
         });
     }
 
@@ -78,7 +80,10 @@ impl Reverse {
         if self.pick == Pick::Other {
             options.push((Pick::Other, name));
         }
-        flow::item(ui, 200.0, |ui| {
+        if Ask::FOLDERS {
+            options.push((Pick::Folder, words::OWN_FOLDER));
+        }
+        flow::item(ui, 176.0, |ui| {
             widgets::combo(
                 ui,
                 "reverse model",
@@ -90,14 +95,6 @@ impl Reverse {
         });
         if pick != before {
             self.open(pick, shared);
-        }
-        if Ask::FOLDERS {
-            let width = flow::button_width(ui, words::OWN_FOLDER);
-            flow::lowered(ui, width, |ui| {
-                if widgets::button(ui, words::OWN_FOLDER, words::OWN_FOLDER_TIP).clicked() {
-                    shared.files.request(Ask::ModelFolder);
-                }
-            });
         }
     }
 
@@ -114,7 +111,7 @@ impl Reverse {
     }
 
     fn seed(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        flow::item(ui, 80.0, |ui| {
+        flow::item(ui, 56.0, |ui| {
             let most = u64::from(u32::MAX);
             let seed = &mut shared.seed;
             widgets::drag(ui, seed, 0..=most, words::SEED, words::SEED_TIP);
@@ -143,13 +140,17 @@ impl Reverse {
             None if changed => words::CHANGED.into(),
             None => return,
         };
-        widgets::hint(ui, &text);
+        let width = flow::text_width(ui, &text, egui::TextStyle::Small) + 8.0;
+        flow::lowered(ui, width, |ui| {
+            ui.add_space(theme::UNIT);
+            widgets::hint(ui, &text);
+        });
     }
 
-    /// The controls of one run.
-    pub(super) fn sampler(&mut self, ui: &mut Ui, shared: &Shared, i: usize) {
+    /// The controls of one run. Where there is little space the export stands beside them: then true.
+    pub(super) fn sampler(&mut self, ui: &mut Ui, shared: &Shared, i: usize) -> bool {
         let most = Self::timesteps(shared);
-        let choice = &mut self.choices[i];
+        let mut choice = self.choices[i].clone();
         let summary = SAMPLERS
             .iter()
             .find(|s| s.name == choice.sampler)
@@ -164,35 +165,52 @@ impl Reverse {
             .map(|(s, name)| (s.name.to_owned(), name.as_str()))
             .collect();
         let combo = 96.0;
-        let space = ui.available_width();
-        // Both sliders beside the choice, or one under it.
-        let half = (space - combo - 2.0 * theme::PAD) / 2.0;
-        let width = if half >= SLIDER {
-            half
-        } else {
-            space - combo - theme::PAD
-        };
+        // A point less, as items are rounded up.
+        let slider = ((ui.available_width() - combo - 2.0 * theme::PAD) / 2.0).floor() - 1.0;
+        let narrow = slider < SLIDER;
+        let [steps, eta] = [words::STEPS, words::ETA].map(|w| format!("{w} {}", words::RUNS[i]));
+        let has_eta = takes_eta(&choice.sampler);
         flow::flow(ui, |ui| {
             flow::item(ui, combo, |ui| {
                 let label = format!("{} {}", words::SAMPLER, words::RUNS[i]);
                 let selected = &mut choice.sampler;
                 widgets::combo(ui, &label, &label, summary, selected, &options);
             });
-            flow::item(ui, width, |ui| {
-                let label = format!("{} {}", words::STEPS, words::RUNS[i]);
-                widgets::slider(ui, &mut choice.steps, 1..=most, &label, words::STEPS_TIP);
+            if !narrow {
+                flow::item(ui, slider, |ui| {
+                    widgets::slider(ui, &mut choice.steps, 1..=most, &steps, words::STEPS_TIP);
+                });
+                flow::item(ui, slider, |ui| {
+                    ui.add_enabled_ui(has_eta, |ui| {
+                        widgets::slider(ui, &mut choice.eta, 0.0..=1.0, &eta, words::ETA_TIP);
+                    });
+                });
+                return;
+            }
+            // Too narrow for sliders: numbers to drag.
+            flow::item(ui, NUMBER, |ui| {
+                widgets::drag(ui, &mut choice.steps, 1..=most, &steps, words::STEPS_TIP);
             });
-            flow::item(ui, width, |ui| {
-                ui.add_enabled_ui(takes_eta(&choice.sampler), |ui| {
-                    let label = format!("{} {}", words::ETA, words::RUNS[i]);
-                    widgets::slider(ui, &mut choice.eta, 0.0..=1.0, &label, words::ETA_TIP);
+            flow::item(ui, NUMBER, |ui| {
+                ui.add_enabled_ui(has_eta, |ui| {
+                    // A point of the pointer is a unit of the number.
+                    let mut percent = (100.0 * choice.eta).round() as u32;
+                    let label = format!("{eta}, %");
+                    if widgets::drag(ui, &mut percent, 0..=100, &label, words::ETA_TIP).changed() {
+                        choice.eta = f64::from(percent) / 100.0;
+                    }
                 });
             });
+            if self.runs.get(i).is_some() {
+                self.export(ui, shared, i);
+            }
         });
+        self.choices[i] = choice;
+        narrow
     }
 
     /// The figures of one run, and its export.
-    pub(super) fn counters(&self, ui: &mut Ui, shared: &Shared, i: usize) {
+    pub(super) fn counters(&self, ui: &mut Ui, shared: &Shared, i: usize, export: bool) {
         let Some(run) = self.runs.get(i) else { return };
         let frame = run.frame_at(shared.time.t()).map(|k| run.frames[k]);
         flow::flow(ui, |ui| {
@@ -211,9 +229,9 @@ impl Reverse {
                 };
                 flow::figure(ui, words::SIGMA, &sigma, words::SIGMA_TIP);
             }
-            let label = format!("{} {}", words::EXPORT, words::RUNS[i]);
-            let width = flow::button_width(ui, &label);
-            flow::item(ui, width, |ui| self.export(ui, shared, i, &label));
+            if export {
+                self.export(ui, shared, i);
+            }
         });
         // The place stays when the run is done, so that nothing jumps.
         let size = egui::vec2(ui.available_width(), 4.0);
@@ -226,41 +244,47 @@ impl Reverse {
         });
     }
 
-    fn export(&self, ui: &mut Ui, shared: &Shared, run: usize, label: &str) {
-        let done = self.runs.get(run).is_some_and(|r| r.done);
-        ui.add_enabled_ui(done, |ui| {
-            ui.menu_button(label, |ui| {
-                for (kind, name, tip) in [
-                    (
-                        ExportKind::Picture,
-                        words::EXPORT_PICTURE,
-                        words::EXPORT_PICTURE_TIP,
-                    ),
-                    (
-                        ExportKind::Filmstrip,
-                        words::EXPORT_STRIP,
-                        words::EXPORT_STRIP_TIP,
-                    ),
-                    (
-                        ExportKind::Animation,
-                        words::EXPORT_FILM,
-                        words::EXPORT_FILM_TIP,
-                    ),
-                ] {
-                    if widgets::button(ui, name, tip).clicked() {
-                        shared.send(Command::Export(ExportRequest {
-                            run,
-                            sample: self.enlarged,
-                            kind,
-                            scale: self.export_scale(run, kind),
-                        }));
-                        ui.close();
-                    }
-                }
-            })
-            .response
-            .on_hover_text(words::EXPORT_TIP);
+    fn export(&self, ui: &mut Ui, shared: &Shared, run: usize) {
+        let label = format!("{} {}", words::EXPORT, words::RUNS[run]);
+        let width = flow::button_width(ui, &label);
+        flow::lowered(ui, width, |ui| {
+            let done = self.runs.get(run).is_some_and(|r| r.done);
+            ui.add_enabled_ui(done, |ui| self.export_menu(ui, shared, run, &label));
         });
+    }
+
+    fn export_menu(&self, ui: &mut Ui, shared: &Shared, run: usize, label: &str) {
+        ui.menu_button(label, |ui| {
+            for (kind, name, tip) in [
+                (
+                    ExportKind::Picture,
+                    words::EXPORT_PICTURE,
+                    words::EXPORT_PICTURE_TIP,
+                ),
+                (
+                    ExportKind::Filmstrip,
+                    words::EXPORT_STRIP,
+                    words::EXPORT_STRIP_TIP,
+                ),
+                (
+                    ExportKind::Animation,
+                    words::EXPORT_FILM,
+                    words::EXPORT_FILM_TIP,
+                ),
+            ] {
+                if widgets::button(ui, name, tip).clicked() {
+                    shared.send(Command::Export(ExportRequest {
+                        run,
+                        sample: self.enlarged,
+                        kind,
+                        scale: self.export_scale(run, kind),
+                    }));
+                    ui.close();
+                }
+            }
+        })
+        .response
+        .on_hover_text(words::EXPORT_TIP);
     }
 
     /// Enlarges small pictures so that they can be seen without a magnifier.

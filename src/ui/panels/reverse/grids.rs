@@ -48,8 +48,8 @@ impl Reverse {
         let n = if self.compare { 2 } else { 1 };
         columns(ui, n, |ui, i| {
             theme::section(ui, "", |ui| {
-                self.sampler(ui, shared, i);
-                self.counters(ui, shared, i);
+                let exported = self.sampler(ui, shared, i);
+                self.counters(ui, shared, i, !exported);
                 self.pictures(ui, shared, i);
             });
         });
@@ -184,8 +184,8 @@ impl Grid<'_> {
 /// A caption of the same height whatever is in it.
 pub(super) fn captioned(ui: &mut Ui, width: f32, caption: &str) {
     let layout = Layout::left_to_right(Align::Center);
-    ui.allocate_ui_with_layout(vec2(width, 16.0), layout, |ui| {
-        ui.set_min_size(vec2(width, 16.0));
+    ui.allocate_ui_with_layout(vec2(width, 20.0), layout, |ui| {
+        ui.set_min_size(vec2(width, 20.0));
         widgets::hint(ui, caption);
     });
 }

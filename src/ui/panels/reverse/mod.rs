@@ -15,7 +15,9 @@ use noiselab::{
     },
 };
 
-use crate::ui::{panel::Panel, shared::Shared, strings::reverse as words, theme, widgets};
+use crate::ui::{
+    files::Ask, panel::Panel, shared::Shared, strings::reverse as words, theme, widgets,
+};
 
 /// Numbers of samples to choose from.
 pub const COUNTS: [usize; 5] = [1, 4, 9, 16, 25];
@@ -32,8 +34,10 @@ enum Pick {
     Pretrained,
     TrainingAveraged,
     TrainingRaw,
-    /// Opened elsewhere: a folder.
+    /// Opened elsewhere.
     Other,
+    /// To be chosen by a dialog.
+    Folder,
 }
 
 impl Pick {
@@ -43,7 +47,7 @@ impl Pick {
             Self::Pretrained => Some(ModelChoice::Pretrained { files: None }),
             Self::TrainingAveraged => Some(ModelChoice::Training { averaged: true }),
             Self::TrainingRaw => Some(ModelChoice::Training { averaged: false }),
-            Self::Other => None,
+            Self::Other | Self::Folder => None,
         }
     }
 }
@@ -228,9 +232,13 @@ impl Reverse {
     }
 
     fn open(&mut self, pick: Pick, shared: &Shared) {
-        if let Some(choice) = pick.choice() {
-            self.opening = Some(pick);
-            shared.send(Command::OpenModel(choice));
+        match pick.choice() {
+            Some(choice) => {
+                self.opening = Some(pick);
+                shared.send(Command::OpenModel(choice));
+            }
+            None if pick == Pick::Folder => shared.files.request(Ask::ModelFolder),
+            None => {}
         }
     }
 

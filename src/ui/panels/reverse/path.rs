@@ -29,7 +29,7 @@ impl Reverse {
             let name = words::sampler(&choice.sampler, choice.steps, eta);
             let title = format!("{}: {name}", words::RUNS.get(i).unwrap_or(&""));
             theme::section(ui, &title, |ui| {
-                self.counters(ui, shared, i);
+                self.counters(ui, shared, i, true);
                 self.strips(ui, shared, (i, sample));
             });
         }
@@ -86,10 +86,10 @@ impl Reverse {
             let cell = (smallest * factor).max(28.0);
             ((space + gap) / (cell + gap)) as usize
         };
-        let factor = [4.0, 3.0, 2.0]
+        let factor = [(4.0, FRAMES), (3.0, FRAMES), (2.0, ENOUGH)]
             .into_iter()
-            .find(|&f| smallest * f <= 112.0 && fit(f) >= ENOUGH)
-            .unwrap_or(1.0);
+            .find(|&(f, frames)| smallest * f <= 112.0 && fit(f) >= frames)
+            .map_or(1.0, |(f, _)| f);
         let n = fit(factor)
             .clamp(FEWEST, FRAMES)
             .min(run.frames.len().max(1));

@@ -58,11 +58,6 @@ impl Series {
         self.points.iter().copied().chain(newest)
     }
 
-    /// The newest point.
-    pub fn last(&self) -> Option<[f64; 2]> {
-        self.last
-    }
-
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
@@ -164,7 +159,7 @@ mod tests {
             assert_eq!(pair[1][0] - pair[0][0], series.stride as f64);
         }
         series.push(1e6, f64::NAN);
-        assert_eq!(series.last(), Some([99_999.0, 1.0]));
+        assert_eq!(series.points().last(), Some([99_999.0, 1.0]));
     }
 
     #[test]
@@ -196,7 +191,7 @@ mod tests {
         assert_eq!(means[0], Some(0.5));
         assert!((means[9].unwrap_or(0.0) - 0.1875).abs() < 1e-3);
         assert!(means[1..9].iter().all(Option::is_none));
-        assert_eq!(curves.gradient.last(), Some([7.0, 10.0]));
+        assert_eq!(curves.gradient.points().last(), Some([7.0, 10.0]));
         assert!((curves.smoothed().unwrap_or(0.0) - 0.1).abs() < 1e-6);
         // T of 0 cannot be, and is no panic either.
         curves.push(&report, 0);

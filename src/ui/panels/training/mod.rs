@@ -6,12 +6,12 @@ mod settings;
 #[cfg(test)]
 pub mod tests;
 
-use egui::{Button, RichText, ScrollArea, Slider, TextStyle, Ui, vec2};
+use egui::{Button, RichText, ScrollArea, Slider, TextStyle, Ui};
 use noiselab::{
     data::BUILT_IN,
     diffusion::Objective,
     session::{
-        command::{Command, DataChoice, LiveSettings, PreviewSettings, TrainCommand},
+        command::{Command, LiveSettings, PreviewSettings, TrainCommand},
         config::TrainConfig,
         event::{Event, Job, TrainEvent, TrainFigures, TrainStatus},
     },
@@ -30,11 +30,11 @@ use crate::ui::{
     files::Ask,
     panel::Panel,
     shared::Shared,
-    strings::{cards, training as s},
+    strings::training as s,
     theme,
     widgets::{
-        Card, PlotOptions, Series, button, combo, figure, film_frame, hint, line_plot, math,
-        number, primary_button, segmented, toggle, warning,
+        PlotOptions, Series, button, combo, figure, film_frame, hint, line_plot, math, number,
+        primary_button, segmented, toggle, warning,
     },
 };
 
@@ -108,10 +108,6 @@ impl Panel for Training {
         s::TITLE
     }
 
-    fn card(&self) -> Option<&'static Card> {
-        Some(&cards::TRAINING)
-    }
-
     fn on_event(&mut self, event: &Event, _shared: &mut Shared) {
         match event {
             Event::Data(_) => {
@@ -143,25 +139,27 @@ impl Panel for Training {
     fn update(&mut self, _shared: &mut Shared) {}
 
     fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        layout::page(ui, "training", |ui| {
-            ui.spacing_mut().item_spacing.y = theme::PAD;
-            let mut context = (self, shared);
-            layout::columns(
-                ui,
-                CONTROLS,
-                &mut context,
-                |ui, (room, shared)| {
-                    ui.spacing_mut().item_spacing.y = theme::PAD;
-                    room.controls(ui, shared);
-                },
-                |ui, (room, shared)| {
-                    ui.spacing_mut().item_spacing.y = theme::PAD;
-                    room.loss_section(ui);
-                    room.samples_section(ui, shared);
-                    room.details_section(ui);
-                },
-            );
-        });
+        ui.spacing_mut().item_spacing.y = theme::PAD;
+        if theme::is_phone(ui) {
+            self.phone(ui, shared);
+            return;
+        }
+        let mut context = (self, shared);
+        layout::columns(
+            ui,
+            CONTROLS,
+            &mut context,
+            |ui, (room, shared)| {
+                ui.spacing_mut().item_spacing.y = theme::PAD;
+                room.controls(ui, shared);
+            },
+            |ui, (room, shared)| {
+                ui.spacing_mut().item_spacing.y = theme::PAD;
+                room.loss_section(ui);
+                room.samples_section(ui, shared);
+                room.details_section(ui);
+            },
+        );
     }
 
     fn address(&self, _shared: &Shared) -> Vec<(&'static str, String)> {
@@ -185,8 +183,9 @@ impl Training {
                 step,
                 history,
             } => {
-                let (preview, stop) =
-                    (self.started.take()).unwrap_or((self.setup.live.preview, self.setup.stop));
+                // A restored run rests, and stops by itself only when it is told to again.
+                let (preview, stop) = (self.started.take())
+                    .unwrap_or((self.setup.live.preview, self.setup.stop.off()));
                 self.run = Some(Run {
                     config: (**config).clone(),
                     parameters: *parameters,
@@ -272,6 +271,23 @@ impl Training {
             self.setup_section(ui, shared);
             self.live_section(ui, shared);
         }
+    }
+
+    /// One below the other: what one does, what comes of it, and then the settings.
+    fn phone(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let open = self.is_open();
+        if open {
+            self.run_section(ui, shared);
+        } else {
+            self.setup_section(ui, shared);
+        }
+        self.loss_section(ui);
+        self.samples_section(ui, shared);
+        self.live_section(ui, shared);
+        if open {
+            self.setup_section(ui, shared);
+        }
+        self.details_section(ui);
     }
 
     fn run_section(&mut self, ui: &mut Ui, shared: &mut Shared) {
@@ -425,10 +441,7 @@ impl Training {
         {
             self.opening = Some(built_in.name.to_owned());
             self.data_failed = None;
-            shared.send(Command::OpenData(DataChoice::BuiltIn {
-                name: built_in.name.to_owned(),
-                asset: None,
-            }));
+            shared.open_built_in(built_in.name);
         }
         if self.opening.is_some() {
             hint(ui, s::OPENING_DATA);
@@ -516,20 +529,41 @@ impl Training {
             }
         };
         let left = f.left_seconds.map_or_else(|| "–".to_owned(), s::duration);
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(theme::PAD, theme::GAP);
-            figure(ui, s::F_STEP, &s::step_of(step, of), s::F_STEP_HELP);
-            figure(ui, s::F_LOSS, &loss, s::F_LOSS_HELP);
-            let speed = known(number(f.images_per_second));
-            figure(ui, s::F_SPEED, &speed, s::F_SPEED_HELP);
-            let time = known(s::step_time(f.step_seconds));
-            figure(ui, s::F_TIME, &time, s::F_TIME_HELP);
-            let memory = known(s::memory(f.device_bytes));
-            figure(ui, s::F_MEMORY, &memory, s::F_MEMORY_HELP);
-            let elapsed = known(s::duration(f.seconds));
-            figure(ui, s::F_ELAPSED, &elapsed, s::F_ELAPSED_HELP);
-            figure(ui, s::F_LEFT, &known(left), s::F_LEFT_HELP);
+        let figures = [
+            (s::F_STEP, s::step_of(step, of), s::F_STEP_HELP),
+            (s::F_LOSS, loss, s::F_LOSS_HELP),
+            (
+                s::F_SPEED,
+                known(number(f.images_per_second)),
+                s::F_SPEED_HELP,
+            ),
+            (
+                s::F_TIME,
+                known(s::step_time(f.step_seconds)),
+                s::F_TIME_HELP,
+            ),
+            (
+                s::F_MEMORY,
+                known(s::memory(f.device_bytes)),
+                s::F_MEMORY_HELP,
+            ),
+            (
+                s::F_ELAPSED,
+                known(s::duration(f.seconds)),
+                s::F_ELAPSED_HELP,
+            ),
+            (s::F_LEFT, known(left), s::F_LEFT_HELP),
+        ];
+        let mut drawn = figures.map(|(name, value, help)| {
+            move |ui: &mut Ui| {
+                figure(ui, name, &value, help);
+            }
         });
+        let mut things: Vec<&mut dyn FnMut(&mut Ui)> = Vec::new();
+        for thing in &mut drawn {
+            things.push(thing);
+        }
+        layout::flow(ui, 96.0, &mut things);
     }
 
     fn samples_section(&mut self, ui: &mut Ui, shared: &mut Shared) {
@@ -613,7 +647,10 @@ impl Training {
             .auto_shrink([false, true])
             .stick_to_right(self.lapse.follows())
             .show(ui, |ui| {
+                // Room for the frame around the one that is looked at.
+                ui.add_space(2.0);
                 ui.horizontal_top(|ui| {
+                    ui.add_space(2.0);
                     let (index, layer) = (self.lapse.index(), self.lapse.frame());
                     for (i, preview) in self.lapse.kept().iter().enumerate() {
                         let film = if self.row_averaged {
@@ -632,6 +669,7 @@ impl Training {
                             hint(ui, &s::thousands(preview.step));
                         });
                     }
+                    ui.add_space(2.0);
                 });
                 // Room for the scroll bar.
                 ui.add_space(theme::GAP);
@@ -685,6 +723,7 @@ impl Training {
             x_label: s::T_AXIS,
             y_label: s::BY_T,
             x_range: (0.0, timesteps as f64),
+            x_step: timesteps as f64 / 2.0,
             y_least: 0.01,
             height: 176.0,
         };

@@ -190,6 +190,7 @@ impl Setup {
             &losses,
         );
         if self.loss == LossKind::Hybrid {
+            ui.set_max_width(ui.available_width() - 16.0);
             log_slider(
                 ui,
                 &mut self.vlb_weight,
@@ -209,7 +210,11 @@ fn steps_of(decay: f64) -> u64 {
 /// Controls of what can change while it runs; true if something did.
 pub fn live_ui(ui: &mut Ui, live: &mut LiveSettings) -> bool {
     let before = *live;
-    log_slider(ui, &mut live.lr, 1e-6..=1e-1, s::LR, s::LR_HELP);
+    ui.scope(|ui| {
+        // Its number has more digits than those of other sliders.
+        ui.set_max_width(ui.available_width() - 16.0);
+        log_slider(ui, &mut live.lr, 1e-6..=1e-1, s::LR, s::LR_HELP);
+    });
     let was = steps_of(live.ema_decay);
     let mut steps = was;
     log_slider(ui, &mut steps, 1..=100_000, s::EMA, s::EMA_HELP);
@@ -258,6 +263,16 @@ impl Default for Stop {
 }
 
 impl Stop {
+    /// The same numbers, none of them in force.
+    pub fn off(self) -> Self {
+        Self {
+            by_steps: false,
+            by_minutes: false,
+            by_loss: false,
+            ..self
+        }
+    }
+
     /// As the session takes it.
     pub fn at(&self) -> StopAt {
         StopAt {

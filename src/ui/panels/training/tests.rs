@@ -6,7 +6,7 @@ use egui_kittest::{Harness, kittest::Queryable as _};
 use noiselab::{
     gpu::Gpu,
     session::{
-        command::{StopAt, TrainSpec},
+        command::{DataChoice, StopAt, TrainSpec},
         config::{PRESETS, preset},
         event::Preview,
         trainer::StepReport,

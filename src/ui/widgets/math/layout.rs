@@ -547,9 +547,9 @@ fn space(left: Class, right: Class, roomy: bool) -> f32 {
         (Binary, _) | (_, Binary) => wide(4.0),
         (Punctuation, _) => wide(3.0),
         (_, Operator) => 3.0,
-        (Operator, Open) | (Operator, Punctuation) => 0.0,
+        (Operator, Open) => 0.0,
         (Operator, Ordinary) => 3.0,
-        (_, Inner) | (Inner, Ordinary | Open) | (Operator, Inner) => wide(3.0),
+        (_, Inner) | (Inner, Ordinary | Open) => wide(3.0),
         _ => 0.0,
     }
 }
