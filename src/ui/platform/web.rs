@@ -168,8 +168,12 @@ pub fn restart(_ctx: &egui::Context) {
     page::reload();
 }
 
-/// Milliseconds to the next tick while there is something to do, while the device is waited for, and otherwise.
-const TICKS: [i32; 2] = [0, 60];
+/// Milliseconds to the next tick after one that did something.
+const AT_ONCE: i32 = 0;
+/// After one that had to wait for the device: asking more often would only take a core from it where it is one.
+const WAITING: i32 = 3;
+/// After one that had nothing to do.
+const IDLE: i32 = 60;
 /// A hidden page that is let rest for longer than this between two ticks has been slowed down.
 const REST: Duration = Duration::from_secs(2);
 
@@ -178,7 +182,9 @@ const REST: Duration = Duration::from_secs(2);
 pub fn tick() -> i32 {
     let wait = with_page(|page| {
         page.ticks += 1;
+        let start = Instant::now();
         let busy = page.link.pump();
+        let worked = start.elapsed() > Duration::from_micros(500);
         let events = page.link.poll();
         if !events.is_empty() {
             let urgent = |e: &Event| !matches!(e, Event::Train(TrainEvent::Step(..)));
@@ -199,9 +205,13 @@ pub fn tick() -> i32 {
             rest.worked = busy;
         }
         page.idle = !busy;
-        TICKS[usize::from(!busy)]
+        match (busy, worked) {
+            (true, true) => AT_ONCE,
+            (true, false) => WAITING,
+            (false, _) => IDLE,
+        }
     });
-    wait.unwrap_or(TICKS[1])
+    wait.unwrap_or(IDLE)
 }
 
 /// The page was hidden or is shown again.
