@@ -184,11 +184,6 @@ need_wasm_bindgen() {
     PATH="$folder/bin:$PATH"
 }
 
-# want_wasm_opt: makes the wasm smaller; the page can do without
-want_wasm_opt() {
-    if ! have wasm-opt && can_apt; then apt_install binaryen; fi
-}
-
 # need_node: runs the browser tests
 need_node() {
     if have node && have npm; then return; fi

@@ -16,7 +16,6 @@ need_system_packages
 need_rust
 need_target wasm32-unknown-unknown
 need_wasm_bindgen
-want_wasm_opt
 
 cd "$root"
 say "Building the wasm (profile $profile; the first time takes some minutes)"
@@ -27,20 +26,10 @@ if [[ $profile == dev ]]; then target+=/debug; else target+=/$profile; fi
 dist="$root/dist"
 rm -rf "$dist.new"
 mkdir -p "$dist.new"
-wasm-bindgen --target web --no-typescript --out-dir "$dist.new" --out-name noiselab "$target/noiselab.wasm"
+wasm-bindgen --target web --no-typescript --remove-name-section --remove-producers-section --out-dir "$dist.new" --out-name noiselab "$target/noiselab.wasm"
 cd "$dist.new"
 
-if [[ $profile != dev ]] && have wasm-opt; then
-    say "Making it smaller (wasm-opt)"
-    features=(--enable-bulk-memory --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals
-        --enable-reference-types --enable-multivalue)
-    if wasm-opt -Os "${features[@]}" noiselab_bg.wasm -o smaller.wasm; then
-        mv smaller.wasm noiselab_bg.wasm
-    else
-        rm -f smaller.wasm
-        say "this wasm-opt does not know the wasm that this Rust writes; left as it is"
-    fi
-fi
+# No wasm-opt: it saves nothing once gzipped, and the versions of some systems break the table of references.
 
 # Data sets and weights get a name whose ending no server takes for a compression of its own.
 mkdir -p assets/icons web
