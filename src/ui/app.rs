@@ -406,7 +406,7 @@ impl App {
             return;
         };
         let at = self.areas.room.left_bottom() + egui::vec2(8.0, -8.0);
-        egui::Area::new(egui::Id::new("overlay"))
+        egui::Area::new(egui::Id::unique("overlay"))
             .order(egui::Order::Tooltip)
             .interactable(false)
             .pivot(egui::Align2::LEFT_BOTTOM)

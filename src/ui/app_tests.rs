@@ -254,7 +254,7 @@ fn keys_are_left_alone_while_text_is_typed() {
     let mut harness = Harness::builder().with_size(SIZES[0]).build_ui_state(
         move |ui, app: &mut App| {
             app.draw(ui);
-            egui::Area::new("field".into()).show(ui.ctx(), |ui| {
+            egui::Area::new(egui::Id::unique("field")).show(ui.ctx(), |ui| {
                 ui.text_edit_singleline(&mut text).accessible_name("field");
             });
         },

@@ -324,7 +324,7 @@ fn scrubber(app: &mut App, ui: &mut Ui) {
     let colour = theme::weak(ui);
     math::text(ui, words::IMAGE_END, TextStyle::Small, colour);
     // As wide as the other end's text was when it was drawn last.
-    let id = ui.id().with("noise end");
+    let id = egui::Id::unique("noise end");
     let end = ui.data(|d| d.get_temp(id)).unwrap_or(56.0_f32);
     let width = ui.available_width() - end - 2.0 * ui.spacing().item_spacing.x;
     ui.spacing_mut().slider_width = width.max(48.0);

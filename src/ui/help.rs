@@ -9,7 +9,7 @@ pub fn draw(open: &mut bool, ctx: &Context) {
     if !*open {
         return;
     }
-    let modal = Modal::new(Id::new("keys")).show(ctx, |ui| {
+    let modal = Modal::new(Id::unique("keys")).show(ctx, |ui| {
         ui.set_width(320.0_f32.min(ctx.content_rect().width() - 64.0));
         ui.label(
             RichText::new(strings::app::KEYS_TITLE)

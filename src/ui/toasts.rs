@@ -58,7 +58,7 @@ impl Toasts {
         }
         let width = 360.0_f32.min(room.width() - 24.0);
         let mut closed = None;
-        Area::new(Id::new("toasts"))
+        Area::new(Id::unique("toasts"))
             .order(Order::Foreground)
             .pivot(Align2::RIGHT_BOTTOM)
             .fixed_pos(room.right_bottom() - vec2(12.0, 12.0))

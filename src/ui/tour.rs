@@ -106,7 +106,7 @@ impl Tour {
         } else {
             Rect::from_center_size(screen.center(), vec2(0.0, 0.0))
         };
-        let dim = Id::new("tour dim");
+        let dim = Id::unique("tour dim");
         Area::new(dim)
             .order(Order::Foreground)
             .fixed_pos(screen.min)
@@ -119,7 +119,7 @@ impl Tour {
         ctx.move_to_top(LayerId::new(Order::Foreground, dim));
 
         let width = 320.0_f32.min(screen.width() - 2.0 * theme::PAD);
-        let id = Id::new("tour text");
+        let id = Id::unique("tour text");
         let size = Area::new(id)
             .order(Order::Tooltip)
             .fade_in(false)
@@ -145,7 +145,7 @@ impl Tour {
 
     /// The text's height when it was drawn last.
     fn height(&self, ctx: &Context) -> f32 {
-        ctx.data(|d| d.get_temp(Id::new("tour text")))
+        ctx.data(|d| d.get_temp(Id::unique("tour text")))
             .unwrap_or(200.0)
     }
 

@@ -536,20 +536,13 @@ fn space(left: Class, right: Class, roomy: bool) -> f32 {
     use Class::{Binary, Close, Inner, Open, Operator, Ordinary, Punctuation, Relation};
     let wide = |space: f32| if roomy { space } else { 0.0 };
     match (left, right) {
-        (Open, _) | (_, Close) | (Ordinary | Operator | Relation | Inner, Punctuation) => {
-            match (left, right) {
-                (Inner, Punctuation) => wide(3.0),
-                _ => 0.0,
-            }
-        }
-        (Relation, Relation) => 0.0,
-        (Relation, _) | (_, Relation) if left != Punctuation => wide(5.0),
+        (Open, _) | (_, Close) | (Relation, Relation) => 0.0,
+        (Inner, Punctuation) | (Punctuation, _) => wide(3.0),
+        (_, Punctuation) | (Operator, Open) => 0.0,
+        (Relation, _) | (_, Relation) => wide(5.0),
         (Binary, _) | (_, Binary) => wide(4.0),
-        (Punctuation, _) => wide(3.0),
-        (_, Operator) => 3.0,
-        (Operator, Open) | (Operator, Punctuation) => 0.0,
-        (Operator, Ordinary) => 3.0,
-        (_, Inner) | (Inner, Ordinary | Open) | (Operator, Inner) => wide(3.0),
+        (_, Operator) | (Operator, Ordinary) => 3.0,
+        (_, Inner) | (Inner, _) => wide(3.0),
         _ => 0.0,
     }
 }
