@@ -165,3 +165,56 @@ need_target() {
     say "Adding the target $1 (rustup target add $1)"
     (cd "$root" && rustup target add "$1") || stop "rustup could not add the target $1"
 }
+
+# ---- The page -----------------------------------------------------------------
+
+# need_wasm_bindgen: the tool that writes the JavaScript around the wasm; it must be of the very version that
+# Cargo.lock has, so it is kept in a folder of its own, one for each version.
+need_wasm_bindgen() {
+    local version folder
+    version="$(sed -n '/^name = "wasm-bindgen"$/{n;s/^version = "\(.*\)"$/\1/p;}' "$root/Cargo.lock")"
+    if [[ "$(wasm-bindgen --version 2>/dev/null)" == "wasm-bindgen $version" ]]; then return; fi
+    folder="${XDG_CACHE_HOME:-$HOME/.cache}/noiselab/wasm-bindgen-$version"
+    if [[ ! -x $folder/bin/wasm-bindgen ]]; then
+        say "Building wasm-bindgen $version (cargo install wasm-bindgen-cli; some minutes, once)"
+        # Its lock file may name versions that are no longer offered; without its own networking it is smaller.
+        local -a install=(cargo install wasm-bindgen-cli --version "$version" --root "$folder" --no-default-features --quiet)
+        "${install[@]}" --locked || "${install[@]}" || stop "cargo could not install wasm-bindgen-cli $version"
+    fi
+    PATH="$folder/bin:$PATH"
+}
+
+# want_wasm_opt: makes the wasm smaller; the page can do without
+want_wasm_opt() {
+    if ! have wasm-opt && can_apt; then apt_install binaryen; fi
+}
+
+# need_node: runs the browser tests
+need_node() {
+    if have node && have npm; then return; fi
+    if can_apt; then
+        apt_install nodejs npm
+    else
+        stop "node and npm are missing (the browser tests need them)" "Install Node.js 18 or later from your system's packages or https://nodejs.org"
+    fi
+}
+
+# need_browser: a Chromium for the browser tests; sets CHROMIUM to its path unless it is set
+need_browser() {
+    local name
+    if [[ -n ${CHROMIUM:-} ]]; then return; fi
+    for name in chromium chromium-browser google-chrome google-chrome-stable; do
+        if have "$name"; then
+            CHROMIUM="$(command -v "$name")"
+            export CHROMIUM
+            return
+        fi
+    done
+    if can_apt; then
+        apt_install chromium
+        CHROMIUM="$(command -v chromium)" || stop "the package chromium brought no command of that name"
+        export CHROMIUM
+    else
+        stop "there is no Chromium (the browser tests need one)" "Install chromium, or set CHROMIUM to the path of Chrome, Edge or Chromium"
+    fi
+}

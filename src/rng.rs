@@ -36,6 +36,8 @@ pub mod stream {
     pub const EVAL_TIMESTEP: u32 = 8;
     /// Noise of an evaluation.
     pub const EVAL_NOISE: u32 = 9;
+    /// Noise of a picture in the forward process, as an interface shows it.
+    pub const FORWARD_NOISE: u32 = 10;
 
     /// A stream of its own for the `index`-th user of `stream` (a layer, say); `index` below 2²⁴.
     pub const fn sub(stream: u32, index: u32) -> u32 {

@@ -8,6 +8,7 @@ mod app;
 mod bench;
 mod error;
 mod eval;
+mod forward;
 mod info;
 mod parity;
 mod progress;
@@ -22,7 +23,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+#[cfg(any(test, not(feature = "app")))]
+use clap::CommandFactory as _;
+use clap::{Parser, Subcommand};
 use noiselab::gpu::{AdapterChoice, Gpu, GpuError};
 use tracing_subscriber::EnvFilter;
 
@@ -98,6 +101,8 @@ enum Command {
     App(app::AppArgs),
     /// Train a model on a data set; writes a diffusers pipeline folder that can be resumed
     Train(Box<train::TrainArgs>),
+    /// Draw images of a data set on their way into noise
+    Forward(forward::ForwardArgs),
     /// Draw images from a model
     Sample(sample::SampleArgs),
     /// Measure a model: bits/dim with its terms, loss by timestep, nearest training images
@@ -153,6 +158,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
         #[cfg(feature = "app")]
         Some(Command::App(args)) => app::run(args, device),
         Some(Command::Train(args)) => train::run(args, device),
+        Some(Command::Forward(args)) => forward::run(args),
         Some(Command::Sample(args)) => sample::run(args, device),
         Some(Command::Eval(args)) => eval::run(args, device),
         Some(Command::Bench(args)) => bench::run(args, device),

@@ -241,6 +241,11 @@ impl Gpu {
             });
             let (error, flag) = (Arc::clone(&error), Arc::clone(&poisoned));
             device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+                // A window that is resized while others submit work is configured again with its next frame.
+                if e.to_string().contains("Surface::configure") {
+                    tracing::debug!("surface: {e}");
+                    return;
+                }
                 tracing::error!("device: {e}");
                 if let Ok(mut slot) = error.lock() {
                     slot.get_or_insert_with(|| e.to_string());
@@ -334,6 +339,8 @@ impl Gpu {
                 advice: "use a smaller batch or a smaller model.".into(),
             });
         }
+        // In the page the answer comes later, through the uncaptured-error handler, which a scope would keep it from.
+        #[cfg(not(target_arch = "wasm32"))]
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
@@ -341,17 +348,13 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         });
-        let failed = scope.pop();
         #[cfg(not(target_arch = "wasm32"))]
-        if pollster::block_on(failed).is_some() {
+        if pollster::block_on(scope.pop()).is_some() {
             return Err(GpuError::OutOfMemory {
                 what: what.into(),
                 bytes,
             });
         }
-        // In the page the answer comes later; the uncaptured-error handler reports it.
-        #[cfg(target_arch = "wasm32")]
-        drop(failed);
         let now = self.allocated.fetch_add(bytes, Ordering::AcqRel) + bytes;
         self.peak.fetch_max(now, Ordering::AcqRel);
         Ok(buffer)

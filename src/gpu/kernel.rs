@@ -78,6 +78,16 @@ pub fn source_of(id: &KernelId) -> Option<String> {
     Some(text)
 }
 
+/// The text of a kernel as the device gets it.
+pub fn device_source_of(id: &KernelId) -> Option<String> {
+    let text = source_of(id)?;
+    // Browsers want the extension named; naga 30 knows its functions but not its name.
+    if cfg!(target_arch = "wasm32") && text.contains("subgroupBroadcast") {
+        return Some(format!("enable subgroups;\n{text}"));
+    }
+    Some(text)
+}
+
 /// What reflection finds in one entry point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reflection {
@@ -238,14 +248,9 @@ impl KernelCache {
         if let Some(error) = checks.into_iter().flatten().next() {
             return Err(error);
         }
-        let text = source_of(id).ok_or_else(|| fail("there is no such shader".into()))?;
-        // Browsers want the extension named; naga 30 knows its functions but not its name.
-        #[cfg(target_arch = "wasm32")]
-        let text = if text.contains("subgroupBroadcast") {
-            format!("enable subgroups;\n{text}")
-        } else {
-            text
-        };
+        let text = device_source_of(id).ok_or_else(|| fail("there is no such shader".into()))?;
+        // In the page the answer comes later, through the uncaptured-error handler, which a scope would keep it from.
+        #[cfg(not(target_arch = "wasm32"))]
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(id.stem),
@@ -309,14 +314,10 @@ impl KernelCache {
                 },
                 cache: None,
             });
-        let failed = scope.pop();
         #[cfg(not(target_arch = "wasm32"))]
-        if let Some(error) = pollster::block_on(failed) {
+        if let Some(error) = pollster::block_on(scope.pop()) {
             return Err(fail(error.to_string()));
         }
-        // In the page the answer comes later, through the uncaptured-error handler.
-        #[cfg(target_arch = "wasm32")]
-        drop(failed);
         Ok(Kernel {
             pipeline,
             layout,

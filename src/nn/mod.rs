@@ -27,6 +27,7 @@ pub mod tensor;
 pub(crate) mod testing;
 pub mod unet;
 pub mod unet_config;
+pub mod unet_map;
 
 pub use graph::{Graph, ParamId, ValueId};
 pub use plan::{Plan, PlanBuilder, TensorId};

@@ -2,7 +2,9 @@
 //! a device ([`Plan`]): arena placed by liveness, bind groups made, pipelines compiled. Running
 //! it allocates nothing.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use web_time::Instant;
 
 use crate::gpu::{
     Gpu, GpuError, View,
@@ -280,6 +282,22 @@ impl PlanBuilder {
         gpu: &Arc<Gpu>,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Plan, GpuError> {
+        let mut plan = self.begin(gpu)?;
+        loop {
+            let (done, of) = plan.warmed();
+            progress(done, of);
+            if done == of {
+                return Ok(plan);
+            }
+            plan.warm(Duration::ZERO)?;
+        }
+    }
+
+    /// Allocates everything and compiles nothing yet: [`Plan::warm`] does that bit by bit.
+    ///
+    /// # Errors
+    /// A tensor beyond the limits or no memory.
+    pub fn begin(self, gpu: &Arc<Gpu>) -> Result<Plan, GpuError> {
         let lives = self.lifetimes();
         let mut ids: Vec<TensorId> = lives.keys().copied().collect();
         ids.sort_unstable();
@@ -344,83 +362,19 @@ impl PlanBuilder {
             }],
         });
 
-        let total = self.dispatches.len();
-        let mut steps = Vec::with_capacity(total);
-        for (i, d) in self.dispatches.iter().enumerate() {
-            progress(i, total);
-            let kernel = gpu.kernels.get(gpu, &d.kernel)?;
-            if (d.params.len() as u32) < kernel.params_bytes {
-                return Err(GpuError::Kernel {
-                    kernel: d.kernel.to_string(),
-                    reason: format!(
-                        "its Params take {} bytes and the host gives {}",
-                        kernel.params_bytes,
-                        d.params.len()
-                    ),
-                });
-            }
-            let mut entries = Vec::new();
-            if kernel.params_bytes > 0 {
-                entries.push(bind(
-                    0,
-                    &params,
-                    i as u64 * stride,
-                    u64::from(kernel.params_bytes),
-                ));
-            }
-            let mut moved = 0;
-            for &binding in &kernel.storage {
-                let arg = d.args.iter().find(|a| a.0 == binding).map(|a| a.1);
-                if let Some(arg) = arg {
-                    let view = &views[&arg.tensor];
-                    let words = if arg.words == 0 {
-                        view.bytes / 4 - arg.first
-                    } else {
-                        arg.words
-                    };
-                    moved += 4 * words;
-                    // Bindings are sized in whole vec4s; every allocation is padded to 256 bytes.
-                    let bytes = (4 * words).div_ceil(16) * 16;
-                    entries.push(bind(
-                        binding,
-                        &view.buffer,
-                        view.offset + 4 * arg.first,
-                        bytes,
-                    ));
-                } else {
-                    entries.push(bind(
-                        binding,
-                        &nothing,
-                        u64::from(binding) * memory::ALIGN,
-                        memory::ALIGN,
-                    ));
-                }
-            }
-            let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(d.kernel.stem),
-                layout: &kernel.layout,
-                entries: &entries,
-            });
-            steps.push(Step {
-                cost: d.flops as f64 + 2.0 * moved as f64 + 2e4,
-                kernel,
-                group,
-                tiles: d.tiles,
-            });
-        }
-        progress(total, total);
         let bytes = sizes.iter().sum::<u64>() + (count * stride).max(stride);
         Ok(Plan {
             gpu: Arc::clone(gpu),
             flops: self.flops(),
+            steps: Vec::with_capacity(self.dispatches.len()),
             dispatches: self.dispatches,
-            steps,
             views,
             chunks,
-            small: vec![params, nothing, slices.clone()],
             small_bytes: bytes - sizes.iter().sum::<u64>()
                 + 16 * memory::ALIGN
                 + SLICE_SLOTS * stride,
+            params,
+            nothing,
             slices,
             slice_group,
             stride,
@@ -459,6 +413,13 @@ pub struct Cursor {
     tile: u32,
 }
 
+impl Cursor {
+    /// The dispatch that comes next.
+    pub const fn dispatch(&self) -> usize {
+        self.dispatch
+    }
+}
+
 /// A plan on a device.
 #[derive(Debug)]
 pub struct Plan {
@@ -467,8 +428,9 @@ pub struct Plan {
     steps: Vec<Step>,
     views: HashMap<TensorId, View>,
     chunks: Vec<(wgpu::Buffer, u64)>,
-    small: Vec<wgpu::Buffer>,
     small_bytes: u64,
+    params: wgpu::Buffer,
+    nothing: wgpu::Buffer,
     slices: wgpu::Buffer,
     slice_group: wgpu::BindGroup,
     stride: u64,
@@ -476,6 +438,79 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Pipelines and bind groups that are there, and in all. The plan runs once all are.
+    pub fn warmed(&self) -> (usize, usize) {
+        (self.steps.len(), self.dispatches.len())
+    }
+
+    /// Makes pipelines and bind groups for about `time`, at least one; true once all are there.
+    ///
+    /// # Errors
+    /// A kernel that does not compile on this device.
+    pub fn warm(&mut self, time: Duration) -> Result<bool, GpuError> {
+        let begun = Instant::now();
+        while self.steps.len() < self.dispatches.len() {
+            let step = self.make_step(self.steps.len())?;
+            self.steps.push(step);
+            if begun.elapsed() >= time {
+                break;
+            }
+        }
+        Ok(self.steps.len() == self.dispatches.len())
+    }
+
+    fn make_step(&self, i: usize) -> Result<Step, GpuError> {
+        let gpu = &self.gpu;
+        let d = &self.dispatches[i];
+        let kernel = gpu.kernels.get(gpu, &d.kernel)?;
+        if (d.params.len() as u32) < kernel.params_bytes {
+            return Err(GpuError::Kernel {
+                kernel: d.kernel.to_string(),
+                reason: format!(
+                    "its Params take {} bytes and the host gives {}",
+                    kernel.params_bytes,
+                    d.params.len()
+                ),
+            });
+        }
+        let mut entries = Vec::new();
+        if kernel.params_bytes > 0 {
+            let at = i as u64 * self.stride;
+            entries.push(bind(0, &self.params, at, u64::from(kernel.params_bytes)));
+        }
+        let mut moved = 0;
+        for &binding in &kernel.storage {
+            let arg = d.args.iter().find(|a| a.0 == binding).map(|a| a.1);
+            if let Some(arg) = arg {
+                let view = &self.views[&arg.tensor];
+                let words = if arg.words == 0 {
+                    view.bytes / 4 - arg.first
+                } else {
+                    arg.words
+                };
+                moved += 4 * words;
+                // Bindings are sized in whole vec4s; every allocation is padded to 256 bytes.
+                let bytes = (4 * words).div_ceil(16) * 16;
+                let at = view.offset + 4 * arg.first;
+                entries.push(bind(binding, &view.buffer, at, bytes));
+            } else {
+                let at = u64::from(binding) * memory::ALIGN;
+                entries.push(bind(binding, &self.nothing, at, memory::ALIGN));
+            }
+        }
+        let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(d.kernel.stem),
+            layout: &kernel.layout,
+            entries: &entries,
+        });
+        Ok(Step {
+            cost: d.flops as f64 + 2.0 * moved as f64 + 2e4,
+            kernel,
+            group,
+            tiles: d.tiles,
+        })
+    }
+
     /// Where a tensor lies. Arena tensors share memory: their content is only there while they
     /// live, or for those of [`PlanBuilder::keep`].
     pub fn view(&self, tensor: TensorId) -> &View {
@@ -605,6 +640,11 @@ impl Plan {
         self.encode(encoder, cursor, cost * (1.0 + 1e-9)).0
     }
 
+    /// Cost of the dispatch at `cursor`, in the units of [`Plan::encode`]'s budget.
+    pub fn cost_at(&self, cursor: Cursor) -> f64 {
+        self.steps.get(cursor.dispatch).map_or(0.0, |s| s.cost)
+    }
+
     /// Runs the whole plan in one submission, without waiting.
     pub fn run(&self) {
         let mut cursor = Cursor::default();
@@ -625,7 +665,7 @@ impl Drop for Plan {
             buffer.destroy();
             self.gpu.released(bytes);
         }
-        for buffer in self.small.drain(..) {
+        for buffer in [&self.params, &self.nothing, &self.slices] {
             buffer.destroy();
         }
         self.gpu.released(self.small_bytes);

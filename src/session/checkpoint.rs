@@ -58,21 +58,51 @@ pub fn exists(dir: &Path) -> bool {
 /// failed write; the state saved before is whole in every case.
 pub fn save(dir: &Path, state: &TrainState) -> Result<(), FilesError> {
     let path = dir.join(STATE_FILE);
-    let tensors: Vec<NamedTensor<'_>> = state
-        .tensors
-        .iter()
-        .map(|(name, shape, values)| (name.as_str(), shape.as_slice(), values.as_slice()))
-        .collect();
+    let tensors = named(state);
     tensor_file::check(&tensors, &path)?;
     let folder = dir.join("noiselab");
     fs::create_dir_all(&folder).map_err(|source| FilesError::write(&folder, source))?;
-    let metadata = Map::from_iter([
+    write_atomic(&path, |out| {
+        tensor_file::write(out, metadata(state), &tensors)
+    })?;
+    write_json(&dir.join(STATE_COPY), &state.meta)
+}
+
+/// The state as [`save`] writes it, in memory.
+///
+/// # Errors
+/// Tensors that are doubled, of the wrong length or not finite.
+pub fn to_bytes(state: &TrainState) -> Result<Vec<u8>, FilesError> {
+    let path = Path::new(STATE_FILE);
+    let tensors = named(state);
+    tensor_file::check(&tensors, path)?;
+    let mut bytes = Vec::new();
+    tensor_file::write(&mut bytes, metadata(state), &tensors)
+        .map_err(|source| FilesError::write(path, source))?;
+    Ok(bytes)
+}
+
+/// Reads what [`to_bytes`] or [`save`] wrote; `name` is what errors call it.
+///
+/// # Errors
+/// Bytes that are truncated, foreign, or of a later format version.
+pub fn from_bytes(bytes: &[u8], name: &str) -> Result<TrainState, FilesError> {
+    parse(bytes, Path::new(name))
+}
+
+fn named(state: &TrainState) -> Vec<NamedTensor<'_>> {
+    let tensors = state.tensors.iter();
+    tensors
+        .map(|(name, shape, values)| (name.as_str(), shape.as_slice(), values.as_slice()))
+        .collect()
+}
+
+fn metadata(state: &TrainState) -> Map<String, Value> {
+    Map::from_iter([
         ("format".to_owned(), json!("pt")),
         (VERSION_KEY.to_owned(), json!(FORMAT_VERSION.to_string())),
         (META_KEY.to_owned(), json!(state.meta.to_string())),
-    ]);
-    write_atomic(&path, |out| tensor_file::write(out, metadata, &tensors))?;
-    write_json(&dir.join(STATE_COPY), &state.meta)
+    ])
 }
 
 /// Reads the state in the run's folder `dir`.

@@ -48,7 +48,7 @@ pub enum Command {
 /// A data set.
 #[derive(Debug, Clone)]
 pub enum DataChoice {
-    /// One that comes along, of [`crate::data::built_in::BUILT_IN`].
+    /// One that comes along, of [`crate::data::BUILT_IN`].
     BuiltIn {
         /// Its name.
         name: String,

@@ -1,14 +1,27 @@
 //! The session that an interface drives: [`Command`]s in, [`Event`]s out, and [`Session::pump`] in between,
-//! which never waits. Natively a [`Link`](super::link::Link) pumps it on a thread of its own, as software adapters work
-//! while they are being talked to; the page pumps it between frames.
+//! which never waits. Natively a [`Link`](super::link::Link) pumps it on a thread of its own, as software adapters
+//! work while they are being talked to; the page pumps it between frames.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    command::Command,
-    event::{Event, Job},
+    checkpoint,
+    command::{
+        Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest, TrainCommand,
+    },
+    event::{Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
+    jobs::{
+        Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, reverse::ReverseJob,
+        training::TrainingJob,
+    },
+    pacer::Pace,
+    pipeline::Pipeline,
 };
-use crate::gpu::Gpu;
+use crate::{
+    Error, Result,
+    data::{self, BUILT_IN, Dataset, LoadOptions},
+    gpu::{Gpu, GpuError, film::Painter},
+};
 
 /// What a session did in a [`Session::pump`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +34,34 @@ pub enum Pumped {
     Idle,
 }
 
+/// A model that is open.
+#[derive(Debug, Clone)]
+struct OpenModel {
+    info: Arc<ModelInfo>,
+    weights: Weights,
+}
+
 /// All work of an interface on one device.
 #[derive(Debug)]
 pub struct Session {
     gpu: Arc<Gpu>,
+    painter: Option<Painter>,
     events: VecDeque<Event>,
+    data: Option<Arc<Dataset>>,
+    model: Option<OpenModel>,
+    forward: ForwardJob,
+    forward_next: Option<ForwardRequest>,
+    reverse: Option<ReverseJob>,
+    /// Frames of each run's film that are there, for exports.
+    painted: Vec<usize>,
+    probe: Option<ProbeJob>,
+    probe_next: Option<ProbeRequest>,
+    training: Option<TrainingJob>,
+    /// A checkpoint that waits for its data.
+    restore: Option<Arc<[u8]>>,
+    exports: VecDeque<ExportJob>,
+    hidden: bool,
+    lost: bool,
 }
 
 impl Session {
@@ -35,24 +71,452 @@ impl Session {
             adapter: gpu.info.name.clone(),
             software: gpu.capabilities.software,
         };
-        Self {
+        let mut session = Self {
             gpu: Arc::clone(gpu),
+            painter: None,
             events: VecDeque::from([ready]),
+            data: None,
+            model: None,
+            forward: ForwardJob::default(),
+            forward_next: None,
+            reverse: None,
+            painted: Vec::new(),
+            probe: None,
+            probe_next: None,
+            training: None,
+            restore: None,
+            exports: VecDeque::new(),
+            hidden: false,
+            lost: false,
+        };
+        match Painter::new(gpu) {
+            Ok(painter) => session.painter = Some(painter),
+            Err(e) => session.fail(Job::Forward, &e.into()),
         }
+        session
     }
 
     /// Takes a request.
     pub fn handle(&mut self, command: Command) {
-        let _ = (&self.gpu, command);
-        self.events.push_back(Event::Failed {
-            job: Job::Data,
-            message: String::new(),
+        if self.lost {
+            return;
+        }
+        let (job, outcome) = match command {
+            Command::OpenData(choice) => (Job::Data, self.open_data(choice)),
+            Command::OpenModel(choice) => (Job::Model, self.open_model(choice)),
+            Command::Forward(request) => {
+                self.forward_next = Some(request);
+                (Job::Forward, Ok(()))
+            }
+            Command::Reverse(request) => {
+                self.painted.clear();
+                let weights = self.own_weights();
+                self.reverse = Some(ReverseJob::new(request, weights));
+                (Job::Reverse, Ok(()))
+            }
+            Command::StopReverse => {
+                if let Some(job) = &mut self.reverse {
+                    job.stop();
+                }
+                (Job::Reverse, Ok(()))
+            }
+            Command::Probe(request) => {
+                self.probe_next = Some(request);
+                (Job::Probe, Ok(()))
+            }
+            Command::Train(command) => (Job::Training, self.train(command)),
+            Command::Export(request) => (Job::Export, self.export(request)),
+            Command::Hidden(hidden) => {
+                self.hidden = hidden;
+                (Job::Training, Ok(()))
+            }
+        };
+        if let Err(e) = outcome {
+            self.fail(job, &e);
+        }
+    }
+
+    fn fail(&mut self, job: Job, error: &Error) {
+        let event = if let Error::Gpu(GpuError::Lost { reason }) = error {
+            self.lost = true;
+            let reason: Vec<&str> = reason.split_whitespace().collect();
+            Event::DeviceLost {
+                message: format!("The driver says: {}", reason.join(" ")),
+            }
+        } else {
+            Event::Failed {
+                job,
+                message: error.to_string(),
+            }
+        };
+        self.events.push_back(event);
+    }
+
+    fn open_data(&mut self, choice: DataChoice) -> Result<()> {
+        let dataset = match choice {
+            DataChoice::BuiltIn { name, asset } => {
+                let options = LoadOptions::default();
+                match (BUILT_IN.iter().find(|b| b.name == name), asset) {
+                    (Some(entry), Some(asset)) => entry.decode(&asset, &options)?,
+                    _ => data::open(&name, &options)?,
+                }
+            }
+            DataChoice::Own { source, options } => data::open_source(&source.open()?, &options)?,
+        };
+        let dataset = Arc::new(dataset);
+        self.data = Some(Arc::clone(&dataset));
+        self.events.push_back(Event::Data(dataset));
+        if let Some(bytes) = self.restore.take() {
+            self.restore(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn open_model(&mut self, choice: ModelChoice) -> Result<()> {
+        let (name, pipeline) = match choice {
+            ModelChoice::Training { averaged } => {
+                let Some(job) = &self.training else {
+                    return Err(
+                        super::TrainError::State("there is no run in training".into()).into(),
+                    );
+                };
+                let config = job.trainer().config();
+                let what = if averaged { "averaged" } else { "raw" };
+                let info = ModelInfo {
+                    name: format!("the run in training ({what} weights)"),
+                    unet: config.unet.clone(),
+                    scheduler: config.scheduler.clone(),
+                    parameters: job.trainer().params().iter().map(|p| p.file_len()).sum(),
+                };
+                self.set_model(info, Weights::Training { averaged });
+                return Ok(());
+            }
+            ModelChoice::Pretrained { files } => (
+                "digits (comes along)".to_owned(),
+                match files {
+                    Some(files) => Pipeline::from_parts(&files[0], &files[1], &files[2])?,
+                    None => Pipeline::pretrained()?,
+                },
+            ),
+            ModelChoice::Folder(dir) => {
+                let name = dir.file_name().unwrap_or(dir.as_os_str());
+                let name = name.to_string_lossy().into_owned();
+                (
+                    name,
+                    Pipeline::load(&dir, super::pipeline::WeightKind::Pipeline)?,
+                )
+            }
+        };
+        let weights = pipeline.upload(&self.gpu)?;
+        let info = ModelInfo {
+            name,
+            parameters: pipeline.weights.iter().map(|w| w.1.len()).sum(),
+            unet: pipeline.unet,
+            scheduler: pipeline.scheduler,
+        };
+        self.set_model(info, Weights::Own(Arc::new(weights)));
+        Ok(())
+    }
+
+    fn set_model(&mut self, info: ModelInfo, weights: Weights) {
+        self.reverse = None;
+        self.probe = None;
+        let info = Arc::new(info);
+        self.model = Some(OpenModel {
+            info: Arc::clone(&info),
+            weights,
         });
+        self.events.push_back(Event::Model(info));
+    }
+
+    fn own_weights(&self) -> Option<Arc<crate::nn::model::ParamSet>> {
+        match &self.model.as_ref()?.weights {
+            Weights::Own(set) => Some(Arc::clone(set)),
+            Weights::Training { .. } => None,
+        }
+    }
+
+    fn export(&mut self, request: ExportRequest) -> Result<()> {
+        let films = self.reverse.as_ref().and_then(|r| r.films(request.run));
+        if let Some(films) = films {
+            let frames = self.painted.get(request.run).copied().unwrap_or(0);
+            let job = ExportJob::start(&self.gpu, request, &films.x, frames)?;
+            self.exports.push_back(job);
+        } else {
+            self.events.push_back(Event::Failed {
+                job: Job::Export,
+                message: "There is nothing to save yet; draw samples first.".into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn train(&mut self, command: TrainCommand) -> Result<()> {
+        match command {
+            TrainCommand::Start(spec) => {
+                let Some(data) = self.data.clone() else {
+                    return Err(super::TrainError::State("no data set is open".into()).into());
+                };
+                self.close_training();
+                let job = TrainingJob::start(&self.gpu, *spec, &data)?;
+                self.open_training(job);
+            }
+            TrainCommand::Restore(bytes) => self.restore(&bytes)?,
+            TrainCommand::Close => {
+                self.close_training();
+                let none = TrainEvent::Status(TrainStatus::None);
+                self.events.push_back(Event::Train(none));
+            }
+            other => {
+                let Some(job) = &mut self.training else {
+                    return Ok(());
+                };
+                match other {
+                    TrainCommand::Pause => job.pause(),
+                    TrainCommand::Resume => job.resume(),
+                    TrainCommand::Step => job.step_once(),
+                    TrainCommand::StopAt(stop) => job.stop_at(stop),
+                    TrainCommand::Live(live) => job.set_live(live),
+                    TrainCommand::Preview => job.draw(),
+                    TrainCommand::Save { auto } => job.save(auto),
+                    TrainCommand::Start(_) | TrainCommand::Restore(_) | TrainCommand::Close => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_training(&mut self, job: TrainingJob) {
+        self.events.push_back(Event::Train(job.opened()));
+        self.training = Some(job);
+    }
+
+    fn close_training(&mut self) {
+        if let Some(model) = &self.model
+            && matches!(model.weights, Weights::Training { .. })
+        {
+            self.reverse = None;
+            self.probe = None;
+            self.model = None;
+        }
+        self.training = None;
+    }
+
+    fn restore(&mut self, bytes: &Arc<[u8]>) -> Result<()> {
+        let state = checkpoint::from_bytes(bytes, "the checkpoint")?;
+        let hash = state.meta["data_hash"].as_u64();
+        if self.data.as_ref().map(|d| d.content_hash) != hash {
+            let name = state.meta["config"]["train"]["dataset"].as_str();
+            let entry = BUILT_IN.iter().find(|b| Some(b.name) == name);
+            match (entry, &self.data) {
+                (Some(entry), _) if entry.is_embedded() => {
+                    let dataset = Arc::new(entry.open(&LoadOptions::default())?);
+                    self.data = Some(Arc::clone(&dataset));
+                    self.events.push_back(Event::Data(dataset));
+                }
+                // It may be on its way.
+                (_, None) => {
+                    self.restore = Some(Arc::clone(bytes));
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        let Some(data) = self.data.clone() else {
+            return Err(super::TrainError::State("no data set is open".into()).into());
+        };
+        let job = TrainingJob::restore(&self.gpu, &state, &data)?;
+        self.close_training();
+        self.open_training(job);
+        Ok(())
     }
 
     /// Goes on for about one slice of time.
     pub fn pump(&mut self) -> Pumped {
-        Pumped::Idle
+        if self.lost {
+            return Pumped::Idle;
+        }
+        let (job, outcome) = self.pump_one();
+        match outcome {
+            Ok(pumped) => pumped,
+            Err(e) => {
+                match job {
+                    Job::Forward => self.forward_next = None,
+                    Job::Reverse => self.reverse = None,
+                    Job::Probe => (self.probe, self.probe_next) = (None, None),
+                    Job::Training => self.close_training(),
+                    Job::Export => self.exports.clear(),
+                    Job::Data | Job::Model => {}
+                }
+                self.fail(job, &e);
+                if job == Job::Training && !self.lost {
+                    let none = TrainEvent::Status(TrainStatus::None);
+                    self.events.push_back(Event::Train(none));
+                }
+                Pumped::Busy
+            }
+        }
+    }
+
+    /// The most urgent job gets the device; training gets what the others leave.
+    fn pump_one(&mut self) -> (Job, Result<Pumped>) {
+        if let Err(e) = self.gpu.check() {
+            return (Job::Training, Err(e.into()));
+        }
+        let Some(painter) = &self.painter else {
+            return (Job::Forward, Ok(Pumped::Idle));
+        };
+        if let Some(request) = self.forward_next.take() {
+            let view = self.forward.run(&self.gpu, painter, request);
+            let told = view.map(|v| self.events.push_back(Event::Forward(Arc::new(v))));
+            return (Job::Forward, told.map(|()| Pumped::Busy));
+        }
+        if let Some(export) = self.exports.front_mut() {
+            let outcome = match export.poll(&self.gpu) {
+                Ok(None) => Ok(Pumped::Waiting),
+                Ok(Some(file)) => {
+                    self.exports.pop_front();
+                    self.events.push_back(match file {
+                        Ok((name, bytes)) => Event::File {
+                            name,
+                            bytes: bytes.into(),
+                        },
+                        Err(reason) => Event::Failed {
+                            job: Job::Export,
+                            message: format!("The picture cannot be made ({reason})."),
+                        },
+                    });
+                    Ok(Pumped::Busy)
+                }
+                Err(e) => Err(e),
+            };
+            return (Job::Export, outcome);
+        }
+        if self.probe_next.is_some() || self.probe.as_ref().is_some_and(ProbeJob::is_busy) {
+            return (Job::Probe, self.pump_probe());
+        }
+        if self.reverse.as_ref().is_some_and(|r| !r.is_done()) {
+            return (Job::Reverse, self.pump_reverse());
+        }
+        (Job::Training, self.pump_training())
+    }
+
+    fn pace(&self) -> Pace {
+        if self.hidden {
+            Pace::FULL
+        } else {
+            Pace::INTERACTIVE
+        }
+    }
+
+    fn pump_probe(&mut self) -> Result<Pumped> {
+        let (Some(model), Some(painter)) = (&self.model, &self.painter) else {
+            // It is answered once there is a model.
+            self.probe_next = None;
+            return Ok(Pumped::Idle);
+        };
+        let busy = self.probe.as_ref().is_some_and(ProbeJob::is_busy);
+        if !busy && let Some(request) = &self.probe_next {
+            let gradients = request.gradients;
+            if self
+                .probe
+                .as_ref()
+                .is_none_or(|p| p.gradients() != gradients)
+            {
+                self.probe = None;
+                let keep = match &model.weights {
+                    Weights::Own(set) => Some(Arc::clone(set)),
+                    Weights::Training { .. } => None,
+                };
+                let weights = match (&model.weights, &self.training) {
+                    (Weights::Own(set), _) => set,
+                    (Weights::Training { averaged }, Some(job)) => job.weights(*averaged),
+                    _ => return Ok(Pumped::Idle),
+                };
+                let network = (&model.info.unet, &model.info.scheduler);
+                let job = ProbeJob::begin(&self.gpu, painter, network, weights, keep, gradients)?;
+                self.probe = Some(job);
+            }
+        }
+        let Some(probe) = &mut self.probe else {
+            return Ok(Pumped::Idle);
+        };
+        let (done, of) = probe.warmed();
+        if done < of {
+            probe.warm(Duration::from_millis(8))?;
+            let (done, of) = probe.warmed();
+            self.events.push_back(Event::Compiling {
+                job: Job::Probe,
+                done,
+                of,
+            });
+            return Ok(Pumped::Busy);
+        }
+        if !busy && let Some(request) = self.probe_next.take() {
+            probe.start(request);
+        }
+        if let Some(view) = probe.pump()? {
+            self.events.push_back(Event::Probe(Arc::new(view)));
+            return Ok(Pumped::Busy);
+        }
+        Ok(Pumped::Waiting)
+    }
+
+    fn pump_reverse(&mut self) -> Result<Pumped> {
+        let pace = self.pace();
+        let (Some(job), Some(painter)) = (&mut self.reverse, &self.painter) else {
+            return Ok(Pumped::Idle);
+        };
+        let Some(model) = &self.model else {
+            self.reverse = None;
+            self.events.push_back(Event::Failed {
+                job: Job::Reverse,
+                message: "There is no model to draw with; open one first.".into(),
+            });
+            return Ok(Pumped::Busy);
+        };
+        let weights = match (&model.weights, &self.training) {
+            (Weights::Own(set), _) => set.as_ref(),
+            (Weights::Training { averaged }, Some(training)) => training.weights(*averaged),
+            _ => return Ok(Pumped::Idle),
+        };
+        let events = &mut self.events;
+        let painted = &mut self.painted;
+        let mut told = false;
+        job.pump(
+            &self.gpu,
+            painter,
+            (&model.info.unet, &model.info.scheduler, weights),
+            pace,
+            &mut |event| {
+                told = true;
+                if let Event::Reverse(ReverseEvent::Progress { run, frames, .. }) = &event {
+                    painted.resize(painted.len().max(run + 1), 0);
+                    painted[*run] = *frames;
+                }
+                events.push_back(event);
+            },
+        )?;
+        Ok(if told { Pumped::Busy } else { Pumped::Waiting })
+    }
+
+    fn pump_training(&mut self) -> Result<Pumped> {
+        let pace = self.pace();
+        let (Some(job), Some(painter)) = (&mut self.training, &self.painter) else {
+            return Ok(Pumped::Idle);
+        };
+        let events = &mut self.events;
+        let before = events.len();
+        job.pump(&self.gpu, painter, pace, &mut |event| {
+            events.push_back(event);
+        })?;
+        Ok(if !job.is_busy() {
+            Pumped::Idle
+        } else if events.len() > before {
+            Pumped::Busy
+        } else {
+            Pumped::Waiting
+        })
     }
 
     /// What happened since the last call.
@@ -60,7 +524,17 @@ impl Session {
         self.events.drain(..).collect()
     }
 
-    /// Waits a little for the device. Native only.
+    /// Waits a little for the device, after [`Pumped::Waiting`]. Native only.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn wait(&mut self) {}
+    pub fn wait(&mut self) {
+        if !self.exports.is_empty() {
+            self.gpu.wait();
+        } else if let Some(probe) = self.probe.as_mut().filter(|p| p.is_busy()) {
+            probe.wait();
+        } else if let Some(job) = self.reverse.as_mut().filter(|r| !r.is_done()) {
+            job.wait();
+        } else if let Some(job) = &mut self.training {
+            job.wait(&self.gpu);
+        }
+    }
 }

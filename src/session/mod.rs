@@ -9,6 +9,7 @@ pub mod event;
 mod files_error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod heldout;
+mod jobs;
 pub mod link;
 pub mod live;
 #[cfg(not(target_arch = "wasm32"))]

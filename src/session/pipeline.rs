@@ -63,6 +63,58 @@ impl Pipeline {
         })
     }
 
+    /// A model from its files' contents: the U-Net's `config.json`, `scheduler_config.json`, and the weights.
+    ///
+    /// # Errors
+    /// Whatever is wrong with them.
+    pub fn from_parts(unet: &[u8], scheduler: &[u8], weights: &[u8]) -> Result<Self> {
+        let json = |bytes: &[u8], name: &str| {
+            serde_json::from_slice::<serde_json::Value>(bytes).map_err(|source| FilesError::Json {
+                path: name.into(),
+                source,
+            })
+        };
+        let name = "unet/config.json";
+        let unet =
+            UNetConfig::from_json(&json(unet, name)?).map_err(|source| FilesError::Config {
+                path: name.into(),
+                source,
+            })?;
+        let scheduler = json(scheduler, "scheduler/scheduler_config.json")?;
+        let scheduler = SchedulerConfig::from_json(&scheduler.to_string())?;
+        let path = Path::new(diffusers::WEIGHTS_FILE);
+        let weights = diffusers::parse_weights(weights, path, &unet.param_specs())?;
+        Ok(Self {
+            unet,
+            scheduler,
+            weights,
+        })
+    }
+
+    /// The weights that come along.
+    ///
+    /// # Errors
+    /// A program that was built without them (the page fetches them instead).
+    pub fn pretrained() -> Result<Self> {
+        #[cfg(feature = "embedded-data")]
+        {
+            Self::from_parts(
+                include_bytes!("../../assets/pretrained/digits/unet/config.json"),
+                include_bytes!("../../assets/pretrained/digits/scheduler/scheduler_config.json"),
+                include_bytes!(
+                    "../../assets/pretrained/digits/unet/diffusion_pytorch_model.safetensors"
+                ),
+            )
+        }
+        #[cfg(not(feature = "embedded-data"))]
+        {
+            Err(FilesError::Missing {
+                path: "assets/pretrained/digits".into(),
+            }
+            .into())
+        }
+    }
+
     /// The parameters of its network, in the order of the graph.
     ///
     /// # Errors

@@ -1,13 +1,21 @@
 //! Sampling: the reverse process as a prepared plan, one network evaluation and one sampler step
 //! a run. Nothing comes back until the last step, or until a frame of a film is asked for.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use super::pacer::{Pace, Pacer};
+use super::{
+    event::{ReverseFilms, ReverseFrame},
+    pacer::{Pace, Pacer},
+};
 use crate::{
     Result,
     diffusion::{SampleStep, SchedulerConfig, sampler},
-    gpu::{Gpu, View, memory::Pool, readback::Fetch},
+    gpu::{
+        Gpu, View,
+        film::{Film, MAX_LAYERS, Painter, Palette, Screen, Shot},
+        memory::Pool,
+        readback::Fetch,
+    },
     nn::{
         Plan, PlanBuilder, Shape, batch,
         model::ParamSet,
@@ -61,6 +69,24 @@ enum Wanted {
     Images(usize),
 }
 
+/// The films of a run's first batch.
+#[derive(Debug)]
+struct Filming {
+    screens: [Screen; 4],
+    /// Steps taken at each frame.
+    frames: Vec<usize>,
+    painted: usize,
+}
+
+/// What is to be filmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilmRequest {
+    /// Frames at most; all steps if they are fewer.
+    pub frames: usize,
+    /// Tiles in a row.
+    pub columns: usize,
+}
+
 /// The reverse process of a number of images, batch after batch.
 #[derive(Debug)]
 pub struct SampleRun {
@@ -86,6 +112,49 @@ pub struct SampleRun {
     starts: Option<Vec<f32>>,
     frames_at: Vec<usize>,
     frames: Vec<Frame>,
+    filming: Option<Filming>,
+}
+
+impl Filming {
+    fn new(
+        gpu: &Gpu,
+        painter: &Painter,
+        wanted: FilmRequest,
+        shape: Shape,
+        views: [&View; 4],
+        steps: &[SampleStep],
+    ) -> Result<Self> {
+        let last = steps.len();
+        let most = wanted.frames.clamp(2, MAX_LAYERS as usize);
+        let count = (last + 1).min(most);
+        let frames: Vec<usize> = (0..count).map(|i| i * last / (count - 1).max(1)).collect();
+        let make = |view: &View, gain: f32| -> Result<Screen> {
+            let size = (shape.w, shape.h);
+            let film = Film::new(gpu, size, shape.b, wanted.columns, frames.len())?;
+            let shot = Shot {
+                view: view.clone(),
+                size: [shape.h, shape.w, shape.c],
+                tiles: shape.b,
+                by_channel: false,
+                palette: Palette::Picture,
+                gain: Some(gain),
+                first: 0,
+            };
+            Ok(painter.screen(gpu, &film, shot))
+        };
+        // Three standard deviations of noise span black to white.
+        let screens = [
+            make(views[0], 1.0)?,
+            make(views[1], 1.0)?,
+            make(views[2], 1.0 / 3.0)?,
+            make(views[3], 1.0 / 3.0)?,
+        ];
+        Ok(Self {
+            screens,
+            frames,
+            painted: 0,
+        })
+    }
 }
 
 impl SampleRun {
@@ -99,6 +168,24 @@ impl SampleRun {
         scheduler: &SchedulerConfig,
         weights: &ParamSet,
         request: SampleRequest,
+    ) -> Result<Self> {
+        let mut run = Self::begin(gpu, config, scheduler, weights, request, None)?;
+        while run.warm(Duration::from_secs(1))?.0 < run.warmed().1 {}
+        Ok(run)
+    }
+
+    /// [`SampleRun::new`] without pipelines: [`SampleRun::warm`] makes them bit by bit, and has to be
+    /// called until all are there. With `film`, the first batch is painted while it is computed.
+    ///
+    /// # Errors
+    /// As [`SampleRun::new`], and films beyond the device's limits.
+    pub fn begin(
+        gpu: &Arc<Gpu>,
+        config: &UNetConfig,
+        scheduler: &SchedulerConfig,
+        weights: &ParamSet,
+        request: SampleRequest,
+        film: Option<(&Painter, FilmRequest)>,
     ) -> Result<Self> {
         let schedule = scheduler.noise_schedule()?;
         let options = sampler::SamplerOptions { eta: request.eta };
@@ -122,6 +209,8 @@ impl SampleRun {
                 ("x0_hat", words),
                 ("steps", 4 * table.len() as u64),
                 ("time table", 4 * model.time_table.len() as u64),
+                ("eps_hat", if film.is_some() { words } else { 16 }),
+                ("noise", if film.is_some() { words } else { 16 }),
             ],
         )?;
         views[3].write(gpu, 0, &table);
@@ -133,7 +222,7 @@ impl SampleRun {
         let x = start.external("x", &views[1]);
         let random = (stream::SAMPLE_START, RandomStep::Fixed(0));
         batch::normal(&mut start, shape, random, x, state);
-        let start = start.prepare(gpu)?;
+        let start = start.begin(gpu)?;
 
         let mut plan = PlanBuilder::with_variants(variants);
         let state = plan.external("state", &views[0]);
@@ -147,6 +236,16 @@ impl SampleRun {
         sample_step::set_t(&mut plan, (batch_size, steps.len()), table, t, state);
         let bound = model.lower(&mut plan, x, t, time_table, state, &bound_weights);
         plan.set_label("sampler step");
+        let draw = (stream::SAMPLE_NOISE, RandomStep::InferenceStep);
+        let (noise, eps_hat) = if film.is_some() {
+            // The same numbers, but where they can be seen.
+            let noise = plan.external("noise", &views[6]);
+            batch::normal(&mut plan, shape, draw, noise, state);
+            let eps_hat = plan.external("eps_hat", &views[5]);
+            (StepNoise::Given(noise), Some(eps_hat))
+        } else {
+            (StepNoise::Drawn(draw.0, draw.1), None)
+        };
         sample_step::emit(
             &mut plan,
             &SampleStepIo {
@@ -155,14 +254,21 @@ impl SampleRun {
                 steps: steps.len(),
                 out: bound.output,
                 x_t: x,
-                noise: StepNoise::Drawn(stream::SAMPLE_NOISE, RandomStep::InferenceStep),
+                noise,
                 x_prev: x,
                 x0_hat: Some(x0_hat),
-                eps_hat: None,
+                eps_hat,
             },
             state,
         );
-        let plan = plan.prepare(gpu)?;
+        let plan = plan.begin(gpu)?;
+        let filming = match film {
+            Some((painter, wanted)) => {
+                let shown = [&views[1], &views[2], &views[5], &views[6]];
+                Some(Filming::new(gpu, painter, wanted, shape, shown, &steps)?)
+            }
+            None => None,
+        };
         let [state, x, x0_hat] = [0, 1, 2].map(|i: usize| views[i].clone());
         Ok(Self {
             gpu: Arc::clone(gpu),
@@ -185,7 +291,62 @@ impl SampleRun {
             starts: None,
             frames_at: Vec::new(),
             frames: Vec::new(),
+            filming,
         })
+    }
+
+    /// Makes pipelines for about `time`; returns how many are there and how many there are in all.
+    ///
+    /// # Errors
+    /// A kernel that does not compile on this device.
+    pub fn warm(&mut self, time: Duration) -> Result<(usize, usize)> {
+        if self.start.warm(time)? {
+            self.plan.warm(time)?;
+        }
+        Ok(self.warmed())
+    }
+
+    fn warmed(&self) -> (usize, usize) {
+        let ((a, b), (c, d)) = (self.start.warmed(), self.plan.warmed());
+        (a + c, b + d)
+    }
+
+    /// The films, if they were asked for.
+    pub fn films(&self) -> Option<ReverseFilms> {
+        let [x, x0_hat, eps_hat, noise] = &self.filming.as_ref()?.screens;
+        Some(ReverseFilms {
+            x: x.film().clone(),
+            x0_hat: x0_hat.film().clone(),
+            eps_hat: eps_hat.film().clone(),
+            noise: noise.film().clone(),
+        })
+    }
+
+    /// What the films' frames are, from x_T to x_0.
+    pub fn film_frames(&self) -> Vec<ReverseFrame> {
+        let taken = self.filming.iter().flat_map(|f| &f.frames);
+        taken.map(|&taken| self.frame_after(taken)).collect()
+    }
+
+    fn frame_after(&self, taken: usize) -> ReverseFrame {
+        let t = |i: usize| self.steps.get(i).map_or(0, |s| s.timestep + 1);
+        ReverseFrame {
+            steps_taken: taken,
+            t: t(taken),
+            sigma: taken
+                .checked_sub(1)
+                .map_or(0.0, |i| self.steps[i].coefficients.sigma),
+        }
+    }
+
+    /// Frames painted so far.
+    pub fn painted(&self) -> usize {
+        self.filming.as_ref().map_or(0, |f| f.painted)
+    }
+
+    /// Device time spent so far, as seen from here.
+    pub const fn device_time(&self) -> Duration {
+        self.pacer.busy()
     }
 
     /// Keeps `count` frames of the first batch, spread evenly from x_T to x_0.
@@ -333,6 +494,17 @@ impl SampleRun {
     }
 
     fn read_frame(&mut self, steps_taken: usize) -> Result<()> {
+        if self.first == 0
+            && let Some(filming) = &mut self.filming
+            && let Some(layer) = filming.frames.iter().position(|&f| f == steps_taken)
+        {
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            for screen in &filming.screens {
+                screen.paint(&self.gpu, &mut encoder, layer);
+            }
+            self.gpu.submit(encoder.finish(), || {});
+            filming.painted = layer + 1;
+        }
         if self.first == 0 && self.frames_at.contains(&steps_taken) {
             self.read(Wanted::Frame(steps_taken))?;
         }

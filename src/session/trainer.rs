@@ -20,7 +20,11 @@ use crate::{
     Error, Result,
     data::{Dataset, Images, Shuffle},
     diffusion::{NoiseSchedule, loss_weight::LossType},
-    gpu::{Gpu, View, memory::Pool, readback::ReadbackRing},
+    gpu::{
+        Gpu, View,
+        memory::Pool,
+        readback::{Fetch, ReadbackRing},
+    },
     nn::{
         Plan, PlanBuilder, Shape, batch,
         graph::ParamInfo,
@@ -155,6 +159,13 @@ impl TrainSets {
     }
 }
 
+/// A state on its way from the device.
+#[derive(Debug)]
+pub struct StateRead {
+    fetch: Fetch,
+    meta: Value,
+}
+
 /// Where a run starts.
 #[derive(Debug)]
 pub enum Start<'a> {
@@ -212,6 +223,27 @@ impl Trainer {
         start: &Start<'_>,
         progress: Progress<'_>,
     ) -> Result<Self> {
+        let mut trainer = Self::begin(gpu, config, dataset, start)?;
+        loop {
+            let (done, of) = trainer.warm(Duration::ZERO)?;
+            progress(done, of);
+            if done == of {
+                return Ok(trainer);
+            }
+        }
+    }
+
+    /// [`Trainer::new`] without pipelines: [`Trainer::warm`] makes them bit by bit, and has to be
+    /// called until all are there.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn begin(
+        gpu: &Arc<Gpu>,
+        config: TrainConfig,
+        dataset: Arc<Dataset>,
+        start: &Start<'_>,
+    ) -> Result<Self> {
         let started = Instant::now();
         config
             .unet
@@ -254,7 +286,7 @@ impl Trainer {
         let micro = build_micro(
             &config, &schedule, train, &model, &sets, &fixed, layout, variants,
         )?
-        .prepare_with(gpu, progress)?;
+        .begin(gpu)?;
         let mut builder = PlanBuilder::with_variants(variants);
         let chunks = sets.bind_chunks(&mut builder);
         let stats = builder.external("stats", &fixed.report.part(0, STATS_WORDS as u64));
@@ -262,7 +294,7 @@ impl Trainer {
         builder.set_label("optimiser");
         optimizer::grad_norm(&mut builder, &chunks, stats, state);
         optimizer::update(&mut builder, &chunks, stats, state);
-        let update = builder.prepare(gpu)?;
+        let update = builder.begin(gpu)?;
         let ring = ReadbackRing::new(gpu, 6, 4 * layout.words() as u64)?;
         let mut trainer = Self {
             gpu: Arc::clone(gpu),
@@ -292,6 +324,18 @@ impl Trainer {
         };
         trainer.start(start)?;
         Ok(trainer)
+    }
+
+    /// Makes pipelines for about `time`; returns how many are there and how many there are in all.
+    ///
+    /// # Errors
+    /// A kernel that does not compile on this device.
+    pub fn warm(&mut self, time: Duration) -> Result<(usize, usize)> {
+        if self.micro.warm(time)? {
+            self.update.warm(time)?;
+        }
+        let ((a, b), (c, d)) = (self.micro.warmed(), self.update.warmed());
+        Ok((a + c, b + d))
     }
 
     fn start(&mut self, start: &Start<'_>) -> Result<()> {
@@ -403,6 +447,62 @@ impl Trainer {
     /// Submissions so far.
     pub const fn submissions(&self) -> u64 {
         self.pacer.submissions()
+    }
+
+    /// Device time spent so far, as seen from here.
+    pub const fn device_time(&self) -> Duration {
+        self.pacer.busy()
+    }
+
+    /// Changes the learning rate and the moving average's decay from the next step on.
+    pub const fn set_live(&mut self, lr: f64, ema_decay: f64) {
+        self.config.lr.base = lr;
+        self.config.ema_decay = ema_decay;
+    }
+
+    /// Bytes of the plans' arenas and of the parameters' sets on the device.
+    pub fn device_bytes(&self) -> u64 {
+        let sets = &self.sets;
+        let sets = [&sets.weights, &sets.grads, &sets.m, &sets.v, &sets.ema].map(ParamSet::bytes);
+        self.micro.arena_bytes() + self.update.arena_bytes() + sets.iter().sum::<u64>()
+    }
+
+    /// Starts to read the resumable state; the run must be settled.
+    ///
+    /// # Errors
+    /// The device's refusal.
+    pub fn begin_state(&self) -> Result<StateRead> {
+        let sets = &self.sets;
+        let mut views = Vec::new();
+        for set in [&sets.weights, &sets.ema, &sets.m, &sets.v] {
+            views.extend_from_slice(set.views());
+        }
+        Ok(StateRead {
+            fetch: Fetch::start(&self.gpu, &views)?,
+            meta: self.meta(),
+        })
+    }
+
+    /// The state once it has arrived; `None` before. Delivers once.
+    ///
+    /// # Errors
+    /// A lost device.
+    pub fn poll_state(&self, read: &mut StateRead) -> Result<Option<TrainState>> {
+        let Some(words) = read.fetch.poll(&self.gpu)? else {
+            return Ok(None);
+        };
+        let mut tensors = Vec::with_capacity(words.len());
+        let prefixes = ["raw", "ema", "adam_m", "adam_v"];
+        for (i, words) in words.iter().enumerate() {
+            let info = &self.params[i % self.params.len()];
+            let values: Vec<f32> = words.iter().map(|&w| f32::from_bits(w)).collect();
+            let name = format!("{}.{}", prefixes[i / self.params.len()], info.name);
+            tensors.push((name, info.file_shape(), info.unpack(&values)));
+        }
+        Ok(Some(TrainState {
+            meta: read.meta.clone(),
+            tensors,
+        }))
     }
 
     /// Sets how hard the device is worked.

@@ -1,23 +1,23 @@
 //! The app: rail, rooms and time scrubber around one session.
 
-use std::sync::Arc;
-
 use egui::{Context, Frame, Margin, Panel as SidePanel, Stroke, Theme, Ui};
 use noiselab::{
     gpu::Gpu,
     session::{
-        command::{Command, DataChoice, ModelChoice},
-        event::Event,
+        command::{Command, ModelChoice},
+        event::{Event, TrainEvent},
         link::Link,
     },
 };
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::measure::Measure;
 use super::{
-    address, bars, help, keys,
+    address, bars, files, help, keys,
     panel::Panel,
     panels, platform,
     shared::Shared,
-    strings, theme,
+    status, strings, theme,
     toasts::Toasts,
     tour::{Areas, Tour},
     widgets,
@@ -26,6 +26,9 @@ use super::{
 /// Something that draws over the app: the measuring mode's figures.
 pub type Overlay = Box<dyn FnMut(&mut Ui)>;
 
+/// What begins the program anew.
+pub type Restart = Box<dyn FnMut(&Context)>;
+
 /// The app.
 pub struct App {
     /// What rooms share.
@@ -33,7 +36,7 @@ pub struct App {
     /// Drawn in a corner above everything, if there is one.
     pub overlay: Option<Overlay>,
     /// What the button of the message about a lost device does; [`platform::restart`] where there is none.
-    pub restart: Option<Box<dyn FnMut(&Context)>>,
+    pub restart: Option<Restart>,
     panels: Vec<Box<dyn Panel>>,
     current: usize,
     look: Look,
@@ -45,6 +48,10 @@ pub struct App {
     areas: Areas,
     /// Fonts and styles are set.
     dressed: bool,
+    /// A user is there, whose settings and work are kept.
+    for_user: bool,
+    #[cfg(not(target_arch = "wasm32"))]
+    measure: Option<Measure>,
 }
 
 /// Theme and zoom.
@@ -58,11 +65,11 @@ struct Look {
 }
 
 impl App {
-    /// On eframe's device.
+    /// On eframe's device. `for_user` says that a user is there: the tour, and what was autosaved last time.
     ///
     /// # Errors
     /// No device, or no thread for the session.
-    pub fn new(cc: &eframe::CreationContext<'_>) -> Result<Self, String> {
+    pub fn new(cc: &eframe::CreationContext<'_>, for_user: bool) -> Result<Self, String> {
         let render = cc
             .wgpu_render_state
             .clone()
@@ -74,16 +81,20 @@ impl App {
         );
         let wake = platform::waker(&cc.egui_ctx);
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
-        let _ = Arc::clone(&gpu);
         theme::install(&cc.egui_ctx);
         let mut app = Self::with_link(link, Some(render));
         app.dressed = true;
         app.recall();
-        app.tour.start_once();
-        app.shared.send(Command::OpenData(DataChoice::BuiltIn {
-            name: "mnist".into(),
-            asset: None,
-        }));
+        app.for_user = for_user;
+        if for_user {
+            #[cfg(not(target_arch = "wasm32"))]
+            if let Some(address) = platform::recall("address") {
+                app.set_address(&address);
+            }
+            app.tour.start_once();
+            app.shared.files.open(&cc.egui_ctx);
+        }
+        app.shared.open_built_in("mnist");
         app.shared
             .send(Command::OpenModel(ModelChoice::Pretrained { files: None }));
         Ok(app)
@@ -108,7 +119,17 @@ impl App {
             lost: None,
             areas: Areas::default(),
             dressed: false,
+            for_user: false,
+            #[cfg(not(target_arch = "wasm32"))]
+            measure: None,
         }
+    }
+
+    /// Measures itself from now on, see [`super::measure`]: shows the training room.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn measure(&mut self, measure: Measure) {
+        self.show("training");
+        self.measure = Some(measure);
     }
 
     /// Takes over what was remembered of the last time.
@@ -222,16 +243,34 @@ impl App {
 
     /// Hears the session; runs when the window is hidden as well.
     pub fn listen(&mut self) {
-        for event in self.shared.link.poll() {
+        for event in platform::poll(&mut self.shared.link) {
             if let Event::DeviceLost { message } = &event {
                 self.lost = Some(message.clone());
+                files::on_event(&mut self.shared, &event);
             } else {
                 self.shared.on_event(&event);
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            if let (Some(measure), Event::Train(TrainEvent::Step(..))) = (&mut self.measure, &event)
+            {
+                measure.steps += 1;
             }
             for panel in &mut self.panels {
                 panel.on_event(&event, &mut self.shared);
             }
         }
+        if let Some(room) = files::attend(&mut self.shared) {
+            self.show(room);
+        }
+    }
+
+    /// What it is doing, for tests in a browser.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "the page's tests read it")
+    )]
+    pub fn status(&self) -> serde_json::Value {
+        status::value(&self.shared, &self.panels, self.current)
     }
 
     /// The state of the page, as what follows `#` in its address.
@@ -328,6 +367,7 @@ impl App {
         help::draw(&mut self.help, &ctx);
         self.tour.draw(&ctx, &self.areas);
         self.draw_overlay(&ctx);
+        files::drop_hint(ui);
         self.shared.end_frame();
     }
 
@@ -428,7 +468,28 @@ impl eframe::App for App {
     }
 
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(measure) = &mut self.measure
+            && measure.frame(&self.shared, ui.ctx())
+        {
+            println!("{:#}", measure.report());
+            self.measure = None;
+            ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
+        }
         self.draw(ui);
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn on_exit(&mut self) {
+        if self.for_user {
+            platform::remember("address", &self.address());
+            files::on_exit(&mut self.shared);
+        }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn as_any_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
     }
 }
 

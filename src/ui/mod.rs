@@ -6,14 +6,20 @@ pub mod address;
 pub mod app;
 mod bars;
 pub mod device;
+pub mod files;
 mod help;
 mod keys;
+#[cfg(not(target_arch = "wasm32"))]
+mod measure;
+#[cfg(target_arch = "wasm32")]
+mod page;
 pub mod panel;
 pub mod panels;
 #[cfg_attr(not(target_arch = "wasm32"), path = "platform/native.rs")]
 #[cfg_attr(target_arch = "wasm32", path = "platform/web.rs")]
 pub mod platform;
 pub mod shared;
+pub mod status;
 pub mod strings;
 pub mod theme;
 pub mod timeline;

@@ -26,6 +26,11 @@ pub trait Panel {
         None
     }
 
+    /// Its part of [`super::status`], for tests in a browser; an object, or null for nothing.
+    fn status(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+
     /// Its part of the page's address: keys and values.
     fn address(&self, shared: &Shared) -> Vec<(&'static str, String)> {
         let _ = shared;

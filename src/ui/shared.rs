@@ -7,13 +7,17 @@ use noiselab::{
     data::Dataset,
     gpu::film::Film,
     session::{
-        command::{Command, Picture},
+        command::{Command, DataChoice, Picture},
         event::{Event, Job, ModelInfo},
         link::Link,
     },
 };
 
-use super::timeline::Timeline;
+use super::{
+    files::{self, Files},
+    status::Watch,
+    timeline::Timeline,
+};
 
 /// What all rooms share.
 pub struct Shared {
@@ -37,6 +41,10 @@ pub struct Shared {
     pub compiling: Option<(Job, usize, usize)>,
     /// Messages to the user, newest last; the app shows and drops them.
     pub notices: Vec<Notice>,
+    /// Dialogs, dropped files and the autosave.
+    pub files: Files,
+    /// What events told, summed up for tests.
+    pub watch: Watch,
     textures: Textures,
 }
 
@@ -63,6 +71,8 @@ impl Shared {
             software: false,
             compiling: None,
             notices: Vec::new(),
+            files: Files::default(),
+            watch: Watch::default(),
             textures: Textures {
                 render,
                 known: HashMap::new(),
@@ -71,21 +81,32 @@ impl Shared {
         }
     }
 
-    /// Sends a command to the session.
+    /// Sends a command to the session. In the page, data sets and weights that come along are fetched first.
     pub fn send(&self, command: Command) {
-        self.link.send(command);
+        if let Some(command) = self.files.complete(command) {
+            self.link.send(command);
+        }
+    }
+
+    /// Opens a data set that comes along, by its name.
+    pub fn open_built_in(&self, name: &str) {
+        self.send(Command::OpenData(DataChoice::BuiltIn {
+            name: name.into(),
+            asset: None,
+        }));
     }
 
     /// Tells the user something.
     pub fn notify(&mut self, text: impl Into<String>, error: bool) {
-        self.notices.push(Notice {
-            text: text.into(),
-            error,
-        });
+        let text = text.into();
+        self.watch.tell(&text, error);
+        self.notices.push(Notice { text, error });
     }
 
     /// Takes note of what concerns all rooms.
     pub fn on_event(&mut self, event: &Event) {
+        self.watch.on_event(event);
+        files::on_event(self, event);
         match event {
             Event::Ready { adapter, software } => {
                 self.adapter.clone_from(adapter);

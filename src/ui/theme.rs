@@ -171,7 +171,7 @@ const LIGHT: Greys = Greys {
     hovered: grey(0xda_dd_e1),
     pressed: grey(0xcb_cf_d5),
     weak: grey(0x5d_62_6b),
-    text: grey(0x2a_2d_32),
+    text: grey(0x002a_2d32),
     strong: grey(0x10_12_14),
 };
 

@@ -260,8 +260,7 @@ mod tests {
 
     #[test]
     fn it_goes_through_all_steps_and_ends() {
-        let mut tour = Tour::default();
-        tour.step = Some(0);
+        let mut tour = Tour { step: Some(0) };
         for i in 0..5 {
             assert_eq!(tour.step(), Some(i));
             tour.next();

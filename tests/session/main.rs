@@ -2,5 +2,6 @@
 
 mod commands;
 mod evaluation;
+mod live;
 mod support;
 mod training;

@@ -1,8 +1,13 @@
 //! The rooms, one file each, in the order of the story.
 
+mod bars;
+mod flow;
 mod forward;
+mod layout;
 mod network;
 mod reverse;
+#[cfg(test)]
+mod testing;
 mod training;
 
 use super::panel::Panel;

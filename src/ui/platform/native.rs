@@ -1,8 +1,13 @@
 //! The window.
 
-use noiselab::gpu::AdapterChoice;
+use std::time::{Duration, Instant};
 
-use crate::ui::{app::App, device};
+use noiselab::{
+    gpu::AdapterChoice,
+    session::{event::Event, link::Link},
+};
+
+use crate::ui::{app::App, device, measure::Measure};
 
 /// Wakes the interface when the session has something to tell.
 pub fn waker(ctx: &egui::Context) -> impl Fn() + Send + 'static {
@@ -10,14 +15,32 @@ pub fn waker(ctx: &egui::Context) -> impl Fn() + Send + 'static {
     move || ctx.request_repaint()
 }
 
+/// The session's events since the last call; once a frame.
+pub fn poll(link: &mut Link) -> Vec<Event> {
+    link.poll()
+}
+
+/// How the window is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The adapter.
+    pub adapter: AdapterChoice,
+    /// What to show, as [`App::address`] writes it.
+    pub address: Option<String>,
+    /// Measure for so long, see [`Measure`], and end.
+    pub measure: Option<Duration>,
+    /// When the program was started.
+    pub started: Instant,
+}
+
 /// Opens the window and stays until it is closed.
 ///
 /// # Errors
 /// One sentence on what is missing.
-pub fn run(choice: &AdapterChoice) -> Result<(), String> {
+pub fn run(wanted: &Options) -> Result<(), String> {
     let options = eframe::NativeOptions {
         renderer: eframe::Renderer::Wgpu,
-        wgpu_options: device::configuration(choice),
+        wgpu_options: device::configuration(&wanted.adapter),
         viewport: egui::ViewportBuilder::default()
             .with_title("noiselab")
             .with_app_id("noiselab")
@@ -25,10 +48,21 @@ pub fn run(choice: &AdapterChoice) -> Result<(), String> {
             .with_min_inner_size([360.0, 480.0]),
         ..Default::default()
     };
+    let wanted = wanted.clone();
     eframe::run_native(
         "noiselab",
         options,
-        Box::new(|cc| Ok(Box::new(App::new(cc)?))),
+        Box::new(move |cc| {
+            let for_user = wanted.address.is_none() && wanted.measure.is_none();
+            let mut app = App::new(cc, for_user)?;
+            if let Some(address) = &wanted.address {
+                app.set_address(address);
+            }
+            if let Some(length) = wanted.measure {
+                app.measure(Measure::new(wanted.started, length, &cc.egui_ctx));
+            }
+            Ok(Box::new(app))
+        }),
     )
     .map_err(|e| e.to_string())
 }

@@ -17,8 +17,6 @@ pub const NOISE_END: &str = "noise $x_T$";
 pub const SCRUBBER: &str = "Timestep t";
 /// The scrubber's tooltip.
 pub const SCRUBBER_HELP: &str = "How far the image is on its way into noise. Left and right arrow move it by one step, with Shift by ten.";
-/// Before t.
-pub const T_IS: &str = "t =";
 /// Between t and T.
 pub const OF: &str = "of";
 /// Plays.

@@ -2,3 +2,8 @@
 
 pub mod app;
 pub mod cards;
+pub mod files;
+pub mod forward;
+pub mod network;
+pub mod reverse;
+pub mod training;

@@ -1,7 +1,9 @@
 //! Line plots with axes, units and legend.
 
 use egui::{Color32, Response, RichText, Sense, Stroke, TextStyle, Ui, Vec2, pos2, vec2};
-use egui_plot::{GridInput, GridMark, HoverPosition, Line, LineStyle, Plot, PlotPoints, VLine};
+use egui_plot::{
+    AxisHints, GridInput, GridMark, HoverPosition, Line, LineStyle, Plot, PlotPoints, VLine,
+};
 
 use crate::ui::theme;
 
@@ -93,6 +95,9 @@ pub fn swatch(ui: &mut Ui, colour: Color32) {
     );
 }
 
+/// Height of an axis of x with numbers and a label.
+pub const X_AXIS: f32 = 36.0;
+
 fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) -> Response {
     let log = options.log_y;
     let height = (options.height - 24.0).max(64.0);
@@ -112,7 +117,7 @@ fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) 
         .grid_color(line)
         .cursor_color(weak)
         .set_margin_fraction(Vec2::new(0.0, 0.06))
-        .x_axis_formatter(|mark, _| tick(mark.value))
+        .x_grid_spacer(|input| round_marks(input, 8.0))
         .y_axis_min_width(40.0)
         .label_formatter(move |at| {
             let (name, p) = match at {
@@ -130,14 +135,19 @@ fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) 
                 figure(y)
             ))
         });
+    let mut axis = AxisHints::new_x().formatter(|mark, _| tick(mark.value));
     if !options.x_label.is_empty() {
-        plot = plot.x_axis_label(RichText::new(options.x_label).small().color(weak));
+        // Its height is otherwise known one frame too late.
+        axis = axis
+            .label(RichText::new(options.x_label).small().color(weak))
+            .min_thickness(X_AXIS);
     }
+    plot = plot.custom_x_axes(vec![axis]);
     plot = if log {
-        plot.y_grid_spacer(decades)
-            .y_axis_formatter(|mark, range| power_tick(mark, range))
+        plot.y_grid_spacer(decades).y_axis_formatter(power_tick)
     } else {
-        plot.y_axis_formatter(|mark, _| tick(mark.value))
+        plot.y_grid_spacer(|input| round_marks(input, 4.0))
+            .y_axis_formatter(|mark, _| tick(mark.value))
     };
     if let Some((low, high)) = options.y_range {
         let scaled = |y: f64| if log { y.max(1e-300).log10() } else { y };
@@ -181,11 +191,16 @@ fn decades(input: GridInput) -> Vec<GridMark> {
         return Vec::new();
     }
     let mut marks = Vec::new();
+    // About five of them can be read.
+    let every = ((high - low) / 5.0).ceil().max(1.0) as i64;
     for decade in (low.floor() as i64)..=(high.ceil() as i64) {
+        if decade % every != 0 {
+            continue;
+        }
         let d = decade as f64;
         marks.push(GridMark {
             value: d,
-            step_size: 1.0,
+            step_size: every as f64,
         });
         if high - low < 2.5 {
             for part in [2.0_f64, 5.0] {
@@ -196,7 +211,32 @@ fn decades(input: GridInput) -> Vec<GridMark> {
             }
         }
     }
+    // A mark beyond the axis would be written beside the plot.
+    marks.retain(|mark| (low..=high).contains(&mark.value));
     marks
+}
+
+/// Marks at multiples of 1, 2 or 5 times a power of ten, so far apart that a number fits between two of them:
+/// `spread` times the least distance of lines.
+pub fn round_marks(input: GridInput, spread: f64) -> Vec<GridMark> {
+    let (low, high) = input.bounds;
+    let least = spread * input.base_step_size;
+    if !(least > 0.0 && (high - low).is_finite() && high - low < 100.0 * least) {
+        return Vec::new();
+    }
+    let power = 10_f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0]
+        .map(|part| part * power)
+        .into_iter()
+        .find(|step| *step >= least)
+        .unwrap_or(10.0 * power);
+    ((low / step).ceil() as i64..=(high / step).floor() as i64)
+        .map(|n| GridMark {
+            value: n as f64 * step,
+            // All of one strength.
+            step_size: high - low,
+        })
+        .collect()
 }
 
 fn power_tick(mark: GridMark, range: &std::ops::RangeInclusive<f64>) -> String {
@@ -288,6 +328,32 @@ mod tests {
             base_step_size: 0.1,
         });
         let values: Vec<f64> = marks.iter().map(|m| m.value).collect();
-        assert_eq!(values, [-4.0, -3.0, -2.0, -1.0, 0.0, 1.0]);
+        assert_eq!(values, [-3.0, -2.0, -1.0, 0.0]);
+        let marks = decades(GridInput {
+            bounds: (-12.0, 4.0),
+            base_step_size: 1.0,
+        });
+        let values: Vec<f64> = marks.iter().map(|m| m.value).collect();
+        assert_eq!(values, [-12.0, -8.0, -4.0, 0.0, 4.0]);
+    }
+
+    #[test]
+    fn marks_are_round_and_apart() {
+        let values = |bounds, base_step_size| -> Vec<f64> {
+            let input = GridInput {
+                bounds,
+                base_step_size,
+            };
+            let marks = round_marks(input, 4.0);
+            marks.iter().map(|m| m.value).collect()
+        };
+        assert_eq!(values((0.0, 1.06), 0.06), [0.0, 0.5, 1.0]);
+        assert_eq!(values((-3.0, 41.0), 4.0), [0.0, 20.0, 40.0]);
+        assert_eq!(
+            values((2.0, 9.0), 0.25),
+            [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]
+        );
+        assert!(values((0.0, f64::INFINITY), 1.0).is_empty());
+        assert!(values((0.0, 1.0), 0.0).is_empty());
     }
 }

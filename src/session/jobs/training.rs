@@ -1,0 +1,576 @@
+//! Training for an interface: the [`Trainer`] with stop conditions, grids of samples and checkpoints, pumped in
+//! slices.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use web_time::Instant;
+
+use crate::{
+    Error, Result,
+    data::Dataset,
+    gpu::{
+        Gpu,
+        film::{Film, Painter},
+    },
+    nn::model::ParamSet,
+    session::{
+        TrainError, checkpoint,
+        checkpoint::TrainState,
+        command::{LiveSettings, PreviewSettings, StopAt, TrainSpec},
+        config::TrainConfig,
+        event::{Event, Job, Preview, TrainEvent, TrainFigures, TrainStatus},
+        pacer::Pace,
+        sampling::{FilmRequest, SampleRequest, SampleRun},
+        trainer::{Start, StateRead, StepReport, Trainer},
+    },
+};
+
+/// Points of the loss kept for a checkpoint.
+const HISTORY: usize = 2000;
+/// How fast the smoothed loss of a stop condition follows.
+const SMOOTHING: f32 = 0.05;
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Running,
+    /// One step, then rest.
+    Once,
+    Paused,
+}
+
+/// A grid on its way: the raw weights' run, then the averaged ones'.
+#[derive(Debug)]
+struct Drawing {
+    step: u64,
+    settings: PreviewSettings,
+    run: Option<SampleRun>,
+    warm: bool,
+    raw: Option<Film>,
+}
+
+/// The job.
+#[derive(Debug)]
+pub struct TrainingJob {
+    trainer: Trainer,
+    preview: PreviewSettings,
+    stop: StopAt,
+    mode: Mode,
+    warm: bool,
+    told: Option<TrainStatus>,
+    /// Why it rests, if it was not the user.
+    reason: Option<String>,
+    /// Time spent on steps, in sessions before this one and in this one.
+    before: f64,
+    spent: Duration,
+    mark: Option<Instant>,
+    speed: VecDeque<(f64, u64)>,
+    smoothed: Option<f32>,
+    history: Vec<(u64, f32)>,
+    every: u64,
+    /// Steps done before this session.
+    first_step: u64,
+    drawing: Option<Drawing>,
+    drawn_at: Option<u64>,
+    draw_now: bool,
+    saving: Option<(StateRead, bool)>,
+    save_next: Option<bool>,
+}
+
+impl TrainingJob {
+    /// A run from random weights.
+    ///
+    /// # Errors
+    /// Whatever [`Trainer::begin`] fails with.
+    pub fn start(gpu: &Arc<Gpu>, spec: TrainSpec, data: &Arc<Dataset>) -> Result<Self> {
+        let trainer = Trainer::begin(gpu, spec.config, Arc::clone(data), &Start::Random)?;
+        Ok(Self::around(
+            trainer,
+            spec.preview,
+            spec.stop,
+            Mode::Running,
+        ))
+    }
+
+    /// A run from a checkpoint, resting.
+    ///
+    /// # Errors
+    /// A checkpoint that does not fit the data, or whatever [`Trainer::begin`] fails with.
+    pub fn restore(gpu: &Arc<Gpu>, state: &TrainState, data: &Arc<Dataset>) -> Result<Self> {
+        let config = TrainConfig::from_json(&state.meta["config"]).map_err(TrainError::State)?;
+        let trainer = Trainer::begin(gpu, config, Arc::clone(data), &Start::State(state))?;
+        let run = &state.meta["run"];
+        let number = |key: &str| run["preview"][key].as_u64();
+        let preview = PreviewSettings {
+            every: number("every").unwrap_or(PreviewSettings::default().every),
+            count: number("count").map_or(8, |n| n.clamp(1, 64) as usize),
+            steps: number("steps").map_or(10, |n| n.clamp(1, 100) as usize),
+            seed: number("seed").unwrap_or(0),
+        };
+        let mut job = Self::around(trainer, preview, StopAt::default(), Mode::Paused);
+        job.before = run["seconds"].as_f64().unwrap_or(0.0).max(0.0);
+        job.every = run["history_every"].as_u64().unwrap_or(1).max(1);
+        let pairs = run["history"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        job.history = pairs
+            .iter()
+            .filter_map(|p| Some((p[0].as_u64()?, p[1].as_f64()? as f32)))
+            .take(2 * HISTORY)
+            .collect();
+        job.smoothed = job.history.last().map(|p| p.1);
+        job.drawn_at = Some(job.trainer.step());
+        Ok(job)
+    }
+
+    fn around(trainer: Trainer, preview: PreviewSettings, stop: StopAt, mode: Mode) -> Self {
+        Self {
+            first_step: trainer.step(),
+            trainer,
+            preview,
+            stop,
+            mode,
+            warm: false,
+            told: None,
+            reason: None,
+            before: 0.0,
+            spent: Duration::ZERO,
+            mark: None,
+            speed: VecDeque::new(),
+            smoothed: None,
+            history: Vec::new(),
+            every: 1,
+            drawing: None,
+            drawn_at: Some(0),
+            draw_now: false,
+            saving: None,
+            save_next: None,
+        }
+    }
+
+    /// What an interface has to know of a run that has just been opened.
+    pub fn opened(&self) -> TrainEvent {
+        TrainEvent::Opened {
+            config: Box::new(self.trainer.config().clone()),
+            parameters: self.trainer.params().iter().map(|p| p.file_len()).sum(),
+            step: self.trainer.step(),
+            history: self.history.clone(),
+        }
+    }
+
+    /// The trainer, for whoever draws with its weights.
+    pub const fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The averaged or the raw weights.
+    pub const fn weights(&self, averaged: bool) -> &ParamSet {
+        if averaged {
+            &self.trainer.sets().ema
+        } else {
+            &self.trainer.sets().weights
+        }
+    }
+
+    /// Goes on.
+    pub fn resume(&mut self) {
+        self.mode = Mode::Running;
+        self.reason = None;
+        // A condition that is met already would stop it at once.
+        if self.stop.steps.is_some_and(|n| n <= self.trainer.step()) {
+            self.stop.steps = None;
+        }
+        if self.stop.seconds.is_some_and(|s| s <= self.seconds()) {
+            self.stop.seconds = None;
+        }
+        if let (Some(limit), Some(loss)) = (self.stop.loss, self.smoothed)
+            && loss <= limit
+        {
+            self.stop.loss = None;
+        }
+    }
+
+    /// Rests after the step under way.
+    pub fn pause(&mut self) {
+        self.mode = Mode::Paused;
+        self.reason = None;
+    }
+
+    /// One step, then rest.
+    pub fn step_once(&mut self) {
+        self.mode = Mode::Once;
+        self.reason = None;
+    }
+
+    /// Sets when to stop.
+    pub const fn stop_at(&mut self, stop: StopAt) {
+        self.stop = stop;
+    }
+
+    /// Changes what can change.
+    pub const fn set_live(&mut self, live: LiveSettings) {
+        self.trainer.set_live(live.lr, live.ema_decay);
+        self.preview = live.preview;
+    }
+
+    /// Draws a grid as soon as the step under way is done.
+    pub const fn draw(&mut self) {
+        self.draw_now = true;
+    }
+
+    /// Makes a checkpoint as soon as the step under way is done.
+    pub fn save(&mut self, auto: bool) {
+        // The user's wish is not to be lost for an autosave.
+        self.save_next = Some(auto && self.save_next.unwrap_or(true));
+    }
+
+    /// Whether there is something to do.
+    pub fn is_busy(&self) -> bool {
+        !self.warm
+            || self.mode != Mode::Paused
+            || self.drawing.is_some()
+            || self.draw_now
+            || self.saving.is_some()
+            || self.save_next.is_some()
+            || !self.trainer.is_settled()
+            // That it rests is still to be told.
+            || !matches!(self.told, Some(TrainStatus::Paused(_)))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.before + self.spent.as_secs_f64()
+    }
+
+    /// Goes on for about one slice.
+    ///
+    /// # Errors
+    /// A lost device; a loss that is not finite does not count, the run rests then.
+    pub fn pump(
+        &mut self,
+        gpu: &Arc<Gpu>,
+        painter: &Painter,
+        pace: Pace,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        if !self.warm {
+            self.tell_status(TrainStatus::Preparing, tell);
+            let (done, of) = self.trainer.warm(Duration::from_millis(8))?;
+            tell(Event::Compiling {
+                job: Job::Training,
+                done,
+                of,
+            });
+            self.warm = done == of;
+            return Ok(());
+        }
+        self.trainer.set_pace(pace);
+        if let Some((read, auto)) = &mut self.saving {
+            let Some(mut state) = self.trainer.poll_state(read)? else {
+                return Ok(());
+            };
+            let auto = *auto;
+            self.saving = None;
+            state.meta["run"] = self.run_meta();
+            let step = state.meta["step"].as_u64().unwrap_or(0);
+            match checkpoint::to_bytes(&state) {
+                Ok(bytes) => tell(Event::Train(TrainEvent::Saved {
+                    step,
+                    bytes: bytes.into(),
+                    auto,
+                })),
+                Err(e) => tell(Event::Failed {
+                    job: Job::Training,
+                    message: e.to_string(),
+                }),
+            }
+            return Ok(());
+        }
+        if self.drawing.is_some() {
+            return self.pump_drawing(gpu, painter, pace, tell);
+        }
+        self.pump_steps(gpu, tell)
+    }
+
+    fn pump_steps(&mut self, gpu: &Arc<Gpu>, tell: &mut dyn FnMut(Event)) -> Result<()> {
+        let step = self.trainer.step();
+        let until = self.until(step);
+        let was = self.mark.replace(Instant::now());
+        if let (Some(was), true) = (was, step < until || !self.trainer.is_settled()) {
+            // Rests in between (a hidden page, another job) do not count as training.
+            self.spent += was.elapsed().min(Duration::from_secs(2));
+        }
+        let reports = match self.trainer.pump(until) {
+            Ok(reports) => reports,
+            Err(Error::Train(e @ TrainError::NotFinite { .. })) => {
+                self.mode = Mode::Paused;
+                self.reason = Some(e.to_string());
+                tell(Event::Failed {
+                    job: Job::Training,
+                    message: e.to_string(),
+                });
+                Vec::new()
+            }
+            Err(e) => return Err(e),
+        };
+        for report in reports {
+            self.note(gpu, report, tell);
+        }
+        self.check_stops();
+        if self.mode != Mode::Paused {
+            self.tell_status(TrainStatus::Running, tell);
+        }
+        if !self.trainer.is_settled() {
+            return Ok(());
+        }
+        let step = self.trainer.step();
+        if self.mode == Mode::Once && step >= until && step > 0 {
+            self.mode = Mode::Paused;
+        }
+        if let Some(auto) = self.save_next.take() {
+            self.saving = Some((self.trainer.begin_state()?, auto));
+        } else if self.is_drawing_due(step) {
+            self.draw_now = false;
+            self.drawn_at = Some(step);
+            self.drawing = Some(Drawing {
+                step,
+                settings: self.preview,
+                run: None,
+                warm: false,
+                raw: None,
+            });
+        } else if self.mode == Mode::Paused {
+            self.mark = None;
+            self.speed.clear();
+            let reason = self.reason.clone();
+            self.tell_status(TrainStatus::Paused(reason), tell);
+        }
+        Ok(())
+    }
+
+    fn is_drawing_due(&self, step: u64) -> bool {
+        let every = self.preview.every;
+        let due =
+            every > 0 && step > 0 && step.is_multiple_of(every) && self.drawn_at != Some(step);
+        self.draw_now || due
+    }
+
+    /// The step to which the trainer may go before something else is to be done.
+    fn until(&self, step: u64) -> u64 {
+        let wishes = self.draw_now || self.save_next.is_some() || self.is_drawing_due(step);
+        if self.mode == Mode::Paused || wishes {
+            return step + u64::from(self.trainer.is_in_step());
+        }
+        if self.mode == Mode::Once {
+            return step + 1;
+        }
+        let next = match self.preview.every {
+            0 => u64::MAX,
+            every => (step / every + 1) * every,
+        };
+        // A step at a time where a condition may come true at any.
+        let stop = self.stop.steps.unwrap_or(u64::MAX).max(step);
+        next.min(stop)
+    }
+
+    fn note(&mut self, gpu: &Gpu, report: StepReport, tell: &mut dyn FnMut(Event)) {
+        let smoothed = self.smoothed.get_or_insert(report.loss);
+        // The first steps' losses are far from the later ones.
+        let follow = SMOOTHING.max(1.0 / report.step.max(1) as f32);
+        *smoothed += follow * (report.loss - *smoothed);
+        if report.step.is_multiple_of(self.every) {
+            self.history.push((report.step, *smoothed));
+            if self.history.len() > 2 * HISTORY {
+                self.every *= 2;
+                let every = self.every;
+                self.history.retain(|p| p.0.is_multiple_of(every));
+            }
+        }
+        let seconds = self.seconds();
+        let config = self.trainer.config();
+        let images = report.step * (config.batch * config.accumulate) as u64;
+        self.speed.push_back((seconds, images));
+        while self.speed.len() > 2 && seconds - self.speed[0].0 > 8.0 {
+            self.speed.pop_front();
+        }
+        let rate = self.speed.front().map_or(0.0, |&(t, n)| {
+            let time = seconds - t;
+            if time > 0.05 {
+                (images - n) as f64 / time
+            } else {
+                0.0
+            }
+        });
+        let batch = (config.batch * config.accumulate) as f64;
+        let left_steps = self
+            .stop
+            .steps
+            .map(|n| n.saturating_sub(report.step) as f64);
+        let left = [
+            left_steps.filter(|_| rate > 0.0).map(|n| n * batch / rate),
+            self.stop.seconds.map(|s| (s - seconds).max(0.0)),
+        ];
+        let done = (report.step - self.first_step).max(1) as f64;
+        let figures = TrainFigures {
+            images_per_second: rate,
+            step_seconds: self.trainer.device_time().as_secs_f64() / done,
+            seconds,
+            device_bytes: gpu.allocated_bytes(),
+            left_seconds: left.into_iter().flatten().reduce(f64::min),
+        };
+        tell(Event::Train(TrainEvent::Step(report, figures)));
+    }
+
+    fn check_stops(&mut self) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        let step = self.trainer.step();
+        let settled = self.trainer.is_settled();
+        let reason = if self.stop.steps.is_some_and(|n| step >= n) && settled {
+            Some(format!("it reached step {step}"))
+        } else if self.stop.seconds.is_some_and(|s| self.seconds() >= s) {
+            Some(format!("{:.0} s of training are over", self.seconds()))
+        } else {
+            match (self.stop.loss, self.smoothed) {
+                (Some(limit), Some(loss)) if loss <= limit && self.history.len() > 20 => {
+                    Some(format!("the smoothed loss fell to {loss:.4}"))
+                }
+                _ => None,
+            }
+        };
+        if reason.is_some() {
+            self.mode = Mode::Paused;
+            self.reason = reason;
+        }
+    }
+
+    fn tell_status(&mut self, status: TrainStatus, tell: &mut dyn FnMut(Event)) {
+        if self.told.as_ref() != Some(&status) {
+            self.told = Some(status.clone());
+            tell(Event::Train(TrainEvent::Status(status)));
+        }
+    }
+
+    fn pump_drawing(
+        &mut self,
+        gpu: &Arc<Gpu>,
+        painter: &Painter,
+        pace: Pace,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        self.mark = None;
+        let Some(drawing) = &mut self.drawing else {
+            return Ok(());
+        };
+        let Some(run) = &mut drawing.run else {
+            let count = drawing.settings.count.clamp(1, 64);
+            let request = SampleRequest {
+                count,
+                sampler: "ddim".to_owned(),
+                steps: drawing.settings.steps,
+                eta: 0.0,
+                seed: drawing.settings.seed,
+                batch: count,
+            };
+            let film = FilmRequest {
+                frames: 64,
+                columns: (count as f64).sqrt().ceil() as usize,
+            };
+            let sets = self.trainer.sets();
+            let weights = if drawing.raw.is_none() {
+                &sets.weights
+            } else {
+                &sets.ema
+            };
+            let config = self.trainer.config();
+            let scheduler = &config.scheduler;
+            let request = SampleRequest {
+                steps: request.steps.clamp(1, scheduler.num_train_timesteps),
+                ..request
+            };
+            let begun = SampleRun::begin(
+                gpu,
+                &config.unet,
+                scheduler,
+                weights,
+                request,
+                Some((painter, film)),
+            );
+            match begun {
+                Ok(run) => {
+                    drawing.run = Some(run);
+                    drawing.warm = false;
+                }
+                Err(e) => {
+                    // Training is worth more than a picture of it.
+                    self.drawing = None;
+                    self.preview.every = 0;
+                    tell(Event::Failed {
+                        job: Job::Training,
+                        message: e.to_string(),
+                    });
+                }
+            }
+            return Ok(());
+        };
+        if !drawing.warm {
+            let (done, of) = run.warm(Duration::from_millis(8))?;
+            drawing.warm = done == of;
+            return Ok(());
+        }
+        run.set_pace(pace);
+        if !run.pump()? {
+            return Ok(());
+        }
+        let film = run.films().map(|f| f.x);
+        drawing.run = None;
+        match (drawing.raw.take(), film) {
+            (None, Some(raw)) => drawing.raw = Some(raw),
+            (Some(raw), Some(averaged)) => {
+                let preview = Preview {
+                    step: drawing.step,
+                    raw,
+                    averaged,
+                };
+                self.drawing = None;
+                tell(Event::Train(TrainEvent::Preview(preview)));
+            }
+            (_, None) => self.drawing = None,
+        }
+        Ok(())
+    }
+
+    fn run_meta(&self) -> Value {
+        let history: Vec<Value> = self.history.iter().map(|p| json!([p.0, p.1])).collect();
+        json!({
+            "seconds": self.seconds(),
+            "history": history,
+            "history_every": self.every,
+            "preview": {
+                "every": self.preview.every,
+                "count": self.preview.count,
+                "steps": self.preview.steps,
+                "seed": self.preview.seed,
+            },
+        })
+    }
+
+    /// Waits for the device. Native only.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&mut self, gpu: &Gpu) {
+        if let Some(Drawing {
+            run: Some(run),
+            warm: true,
+            ..
+        }) = &mut self.drawing
+        {
+            run.wait();
+        } else if self.saving.is_some() {
+            gpu.wait();
+        } else if self.warm {
+            self.trainer.wait();
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The network's room.
+
+use noiselab::nn::unet_map::MapKind;
+
+/// In the rail.
+pub const TITLE: &str = "Network";
+
+/// How the network is shown.
+pub const VIEW: &str = "View";
+/// Its tooltip.
+pub const VIEW_TIP: &str = "The network as a drawing, or as a table of its blocks.";
+/// The drawing.
+pub const DRAWING: &str = "Drawing";
+/// The table.
+pub const TABLE: &str = "Table";
+/// What the numbers under the blocks are.
+pub const MEASURE: &str = "Under each block";
+/// Its tooltip.
+pub const MEASURE_TIP: &str = "Which figure stands under each block, with a bar for its share.";
+/// Numbers in the parameters.
+pub const PARAMETERS: &str = "Parameters";
+/// Its tooltip.
+pub const PARAMETERS_TIP: &str = "Numbers that training adjusts.";
+/// Floating-point operations.
+pub const FLOPS: &str = "Operations";
+/// Its tooltip.
+pub const FLOPS_TIP: &str =
+    "Floating-point operations for one image, forward; a product and its sum count as two.";
+/// Bytes of activations.
+pub const MEMORY: &str = "Memory";
+/// Its tooltip.
+pub const MEMORY_TIP: &str = "Bytes of the layers' outputs for one image, which training keeps.";
+/// Whether gradients are shown.
+pub const GRADIENTS: &str = "Gradients";
+/// Its tooltip.
+pub const GRADIENTS_TIP: &str =
+    "Also shows how the loss would change with each block's output; costs a backward pass.";
+/// Looks again.
+pub const AGAIN: &str = "Look again";
+/// Its tooltip.
+pub const AGAIN_TIP: &str =
+    "Sends the picture through the network once more; its weights change while it is trained.";
+
+/// There is no model.
+pub const NO_MODEL: &str = "The network is being opened.";
+/// There is no picture.
+pub const NO_PICTURE: &str = "There is no picture to send through the network: choose one in the room of the forward process.";
+/// While pipelines are made.
+pub const PREPARING: &str = "Preparing the network";
+/// While there is no answer.
+pub const LOOKING: &str = "Sending the picture through the network …";
+
+/// What goes in and comes out.
+pub const IO: &str = "In and out";
+/// The tiles of it: names for screen readers and captions.
+pub const IO_TILES: [(&str, &str); 4] = [
+    ("Noisy image", "$x_t$"),
+    ("Noise in it", "$\\epsilon$"),
+    ("Predicted noise", "$\\hat{\\epsilon}$"),
+    ("Predicted image", "$\\hat{x}_0$"),
+];
+/// Mean squared error.
+pub const MSE: &str = "Mean squared error";
+/// Its tooltip.
+pub const MSE_TIP: &str = "Of the prediction, over all pixels: what the loss is made of.";
+/// The timestep.
+pub const T: &str = "t";
+/// Its tooltip.
+pub const T_TIP: &str = "The timestep that the network is told; the time scrubber sets it.";
+
+/// Shapes.
+pub const SHAPE: &str = "Shape";
+/// Their tooltip.
+pub const SHAPE_TIP: &str = "Channels × height × width of what goes in and what comes out.";
+/// A skip connection.
+pub const SKIP: &str = "Skip connection";
+/// Its tooltip.
+pub const SKIP_TIP: &str = "The block at its other end; click to go there.";
+/// The whole network.
+pub const WHOLE: &str = "Whole network";
+/// What a block puts out.
+pub const OUTPUT: &str = "What it puts out";
+/// Gradients of it.
+pub const GRADIENT: &str = "Gradient of the loss by it";
+/// What colours mean.
+pub const CHANNELS_HINT: &str =
+    "One tile a channel, each scaled to its largest value: blue is negative, orange is positive.";
+/// Formulas.
+pub const FORMULA: &str = "Formula";
+/// Sources.
+pub const SOURCE: &str = "WGSL source";
+/// Their tooltip.
+pub const SOURCE_TIP: &str = "The shader that computes this block on the device.";
+/// The choice of a file.
+pub const SOURCE_FILE: &str = "File";
+/// Its tooltip.
+pub const SOURCE_FILE_TIP: &str = "The shaders that this block runs, most operations first.";
+
+/// The heat maps of the embedding.
+pub const EMBEDDING: &str = "Time embedding";
+/// The two vectors.
+pub const EMBEDDING_PARTS: [&str; 2] = ["Sines and cosines of t", "What the blocks get"];
+/// What to do.
+pub const EMBEDDING_HINT: &str =
+    "One cell a number; the pointer reads them. Move the time to see which change fast.";
+
+/// Where attention looks.
+pub const ATTENTION: &str = "Where it looks";
+/// What to do.
+pub const ATTENTION_HINT: &str =
+    "Point at a place in the picture: bright is where it looks. A click keeps the place.";
+/// The choice of a head.
+pub const HEAD: &str = "Head";
+/// Its tooltip.
+pub const HEAD_TIP: &str = "One head of the attention, or the mean over all.";
+/// All heads.
+pub const HEAD_MEAN: &str = "Mean";
+/// Row of the place.
+pub const ROW: &str = "Row";
+/// Column of the place.
+pub const COLUMN: &str = "Column";
+/// Their tooltip.
+pub const PLACE_TIP: &str = "The place whose attention is shown, counted from the top left.";
+
+/// Columns of the table.
+pub const TABLE_COLUMNS: [&str; 5] = ["Block", "Output", PARAMETERS, FLOPS, MEMORY];
+
+/// What a kind of block is called.
+pub const fn kind(kind: MapKind) -> &'static str {
+    match kind {
+        MapKind::TimeEmbedding => "Time embedding",
+        MapKind::ConvIn => "First convolution",
+        MapKind::Resnet => "Residual block",
+        MapKind::Attention => "Self-attention",
+        MapKind::Downsample => "Downsampling",
+        MapKind::Upsample => "Upsampling",
+        MapKind::ConvOut => "Last convolution",
+    }
+}
+
+/// The same in a few letters, under the block.
+pub const fn short(kind: MapKind) -> &'static str {
+    match kind {
+        MapKind::TimeEmbedding => "time",
+        MapKind::ConvIn => "in",
+        MapKind::Resnet => "res",
+        MapKind::Attention => "attn",
+        MapKind::Downsample => "down",
+        MapKind::Upsample => "up",
+        MapKind::ConvOut => "out",
+    }
+}
+
+/// What a kind of block is for, in a sentence.
+pub const fn purpose(kind: MapKind) -> &'static str {
+    match kind {
+        MapKind::TimeEmbedding => {
+            "Tells every residual block how noisy the image is: slow and fast sinusoids of $t$, mixed by two linear layers."
+        }
+        MapKind::ConvIn => "Turns pixels into channels of features.",
+        MapKind::Resnet => {
+            "Two convolutions that correct what comes in, $h$, rather than replace it; the time embedding $e$ is added between them. On the way up, $h$ is joined with what the skip connection brings."
+        }
+        MapKind::Attention => {
+            "Lets each place gather from all others, weighted by how well its query $q$ fits their keys $k$; $d$ is the width of a head."
+        }
+        MapKind::Downsample => {
+            "Halves height and width, so that what follows sees further and costs less."
+        }
+        MapKind::Upsample => "Doubles every pixel and smooths the result by a convolution.",
+        MapKind::ConvOut => "Turns the last features into the prediction, one channel a colour.",
+    }
+}
+
+/// A block, for screen readers.
+pub fn block(name: &str, kind_of: MapKind, parameters: usize) -> String {
+    format!(
+        "{name}, {}, {} parameters",
+        kind(kind_of),
+        count(parameters as u64)
+    )
+}
+
+/// Channels × height × width.
+pub fn shape([c, h, w]: [usize; 3]) -> String {
+    if (h, w) == (1, 1) {
+        c.to_string()
+    } else {
+        format!("{c}×{h}×{w}")
+    }
+}
+
+/// From shape to shape.
+pub fn shapes(from: [usize; 3], to: [usize; 3]) -> String {
+    format!("{} → {}", shape(from), shape(to))
+}
+
+/// The number of channels that are shown.
+pub fn output_of(shown: usize, of: usize) -> String {
+    if shown < of {
+        format!("{OUTPUT}: the first {shown} of {of} channels")
+    } else {
+        format!("{OUTPUT}: {of} channels")
+    }
+}
+
+/// Weights of the attention at a place.
+pub fn attention_at(row: usize, column: usize, most: f32, places: usize) -> String {
+    format!(
+        "From row {row}, column {column}. Brightest: {:.1} %; evenly spread it would be {:.1} %.",
+        100.0 * most,
+        100.0 / places.max(1) as f32
+    )
+}
+
+/// A number of an embedding.
+pub fn cell(index: usize, value: f32) -> String {
+    format!("{index}: {value:.3}")
+}
+
+/// The picture does not fit the network.
+pub fn misfit(picture: [usize; 3], network: [usize; 3]) -> String {
+    format!(
+        "The picture is {} but this network takes {}: choose another picture in the room of the forward process.",
+        shape(picture),
+        shape(network)
+    )
+}
+
+/// The time embedding in the drawing.
+pub fn time_line(t: usize) -> String {
+    format!("t = {t}, embedded for every residual block")
+}
+
+/// A whole number with its thousands apart.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn scaled(n: u64, base: f64, units: [&str; 4]) -> String {
+    let mut value = n as f64;
+    let mut unit = 0;
+    while value >= base && unit + 1 < units.len() {
+        value /= base;
+        unit += 1;
+    }
+    if unit == 0 || value >= 99.95 {
+        format!("{value:.0}{}", units[unit])
+    } else {
+        format!("{value:.1}{}", units[unit])
+    }
+}
+
+/// A number in at most five characters.
+pub fn short_count(n: u64) -> String {
+    scaled(n, 1000.0, ["", "k", "M", "G"])
+}
+
+/// Bytes, with their unit.
+pub fn bytes(n: u64) -> String {
+    scaled(n, 1024.0, [" B", " KiB", " MiB", " GiB"])
+}
+
+/// Bytes in at most five characters.
+pub fn short_bytes(n: u64) -> String {
+    scaled(n, 1024.0, ["B", "K", "M", "G"])
+}
+
+/// Operations, with their unit.
+pub fn flops(n: u64) -> String {
+    scaled(n, 1000.0, [" FLOP", " kFLOP", " MFLOP", " GFLOP"])
+}
+
+/// A share of the whole, in brackets.
+pub fn with_share(value: &str, share: f64) -> String {
+    format!("{value} ({:.1} %)", 100.0 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(count(35_746_307), "35,746,307");
+        assert_eq!(count(999), "999");
+        assert_eq!(short_count(35_746_307), "35.7M");
+        assert_eq!(short_count(999), "999");
+        assert_eq!(short_count(123_456), "123k");
+        assert_eq!(bytes(50_176), "49.0 KiB");
+        assert_eq!(flops(14_450_688), "14.5 MFLOP");
+        assert_eq!(shape([16, 28, 28]), "16×28×28");
+        assert_eq!(shape([64, 1, 1]), "64");
+    }
+}
