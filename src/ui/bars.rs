@@ -271,7 +271,7 @@ pub fn time(app: &mut App, ui: &mut Ui) -> Rect {
             ui.spacing_mut().item_spacing.y = 4.0;
             if phone {
                 ui.horizontal(|ui| scrubber(app, ui));
-                ui.horizontal(|ui| {
+                row(ui, |ui| {
                     transport(app, ui);
                     readout(app, ui);
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -280,7 +280,7 @@ pub fn time(app: &mut App, ui: &mut Ui) -> Rect {
                     });
                 });
             } else {
-                ui.horizontal(|ui| {
+                row(ui, |ui| {
                     transport(app, ui);
                     ui.add_space(4.0);
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -296,6 +296,12 @@ pub fn time(app: &mut App, ui: &mut Ui) -> Rect {
             status(app, ui);
         });
     shown.response.rect
+}
+
+/// A row as high as its highest button, so that all stand on one line.
+fn row(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    let size = vec2(ui.available_width(), ui.spacing().interact_size.y + 8.0);
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), add);
 }
 
 fn transport(app: &mut App, ui: &mut Ui) {

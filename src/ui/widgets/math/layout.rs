@@ -87,11 +87,17 @@ enum Ink {
 }
 
 impl Placed {
-    fn space(width: f32) -> Self {
+    /// Nothing, so wide.
+    pub fn space(width: f32) -> Self {
         Self {
             width,
             ..Self::default()
         }
+    }
+
+    /// To the right, with what leans out.
+    pub fn extent(&self) -> f32 {
+        self.width + self.lean
     }
 
     /// Adds `other` with its origin at `at` (y down).
