@@ -38,7 +38,7 @@ need_node
 need_browser
 bash "$root/scripts/web.sh"
 say "The page in a browser ($CHROMIUM)"
-# A program of the same sources draws what the page is compared with.
-cargo build --release --bin noiselab
+# The program that the tests above have built draws what the page is compared with.
+export NOISELAB="${CARGO_TARGET_DIR:-$root/target}/debug/noiselab"
 (cd tests/browser && if [[ ! -d node_modules ]]; then npm install --no-package-lock --no-audit --no-fund --silent; fi)
 node tests/browser/run.mjs

@@ -6,6 +6,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 #[cfg(target_arch = "wasm32")]
 use std::{cell::RefCell, rc::Rc};
 use std::{fmt, sync::Arc};
+#[cfg(not(target_arch = "wasm32"))]
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 #[cfg(target_arch = "wasm32")]
 use super::live::Pumped;
@@ -20,6 +25,9 @@ pub struct Link {
     events: Receiver<Event>,
     #[cfg(not(target_arch = "wasm32"))]
     worker: Option<std::thread::JoinHandle<()>>,
+    /// Until when the session leaves the device to the interface.
+    #[cfg(not(target_arch = "wasm32"))]
+    held: Arc<Mutex<Held>>,
     #[cfg(target_arch = "wasm32")]
     session: Rc<RefCell<Session>>,
 }
@@ -28,6 +36,14 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Link")
     }
+}
+
+/// When the interface has the device for itself.
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    from: Instant,
+    until: Instant,
 }
 
 /// The session's end of a [`Link`] in tests: what was sent, and what is to be heard.
@@ -50,15 +66,34 @@ impl Link {
         let (commands, inbox) = channel();
         let (outbox, events) = channel();
         let gpu = Arc::clone(gpu);
+        let held = Arc::new(Mutex::new(Held::none()));
+        let seen = Arc::clone(&held);
         let worker = std::thread::Builder::new()
             .name("session".into())
-            .spawn(move || work(&gpu, &inbox, &outbox, &wake))?;
+            .spawn(move || work(&gpu, (&inbox, &outbox), &seen, &wake))?;
         Ok(Self {
             commands,
             events,
             worker: Some(worker),
+            held,
         })
     }
+
+    /// Asks the session to submit nothing for `time`, as a frame is about to be drawn: on a software
+    /// adapter both would share the processor. At most half of the time is granted.
+    pub fn hold(&self, time: Duration) {
+        let time = time.min(Self::LONGEST_HOLD);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if now >= held.until + (held.until - held.from) {
+            *held = Held {
+                from: now,
+                until: now + time,
+            };
+        }
+    }
+
+    const LONGEST_HOLD: Duration = Duration::from_millis(80);
 
     /// A link without a session, for tests of an interface.
     pub fn recording() -> (Self, Recording) {
@@ -68,6 +103,7 @@ impl Link {
             commands,
             events,
             worker: None,
+            held: Arc::new(Mutex::new(Held::none())),
         };
         let recording = Recording {
             commands: received,
@@ -97,11 +133,29 @@ impl Link {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn work(gpu: &Arc<Gpu>, inbox: &Receiver<Command>, outbox: &Sender<Event>, wake: &dyn Fn()) {
+impl Held {
+    fn none() -> Self {
+        let now = Instant::now();
+        Self {
+            from: now,
+            until: now,
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn work(
+    gpu: &Arc<Gpu>,
+    (inbox, outbox): (&Receiver<Command>, &Sender<Event>),
+    held: &Mutex<Held>,
+    wake: &dyn Fn(),
+) {
     use super::live::Pumped;
 
     let mut session = Session::new(gpu);
     loop {
+        let until = held.lock().unwrap_or_else(PoisonError::into_inner).until;
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
         let pumped = session.pump();
         let events = session.take_events();
         let any = !events.is_empty();

@@ -463,7 +463,17 @@ impl App {
 }
 
 impl eframe::App for App {
-    fn logic(&mut self, _ctx: &Context, _frame: &mut eframe::Frame) {
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(unused_variables, reason = "only natively another thread submits")
+    )]
+    fn logic(&mut self, _ctx: &Context, frame: &mut eframe::Frame) {
+        // About as long as the last frame took.
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(seconds) = frame.info().cpu_usage {
+            let time = std::time::Duration::try_from_secs_f32(seconds).unwrap_or_default();
+            self.shared.link.hold(time);
+        }
         self.listen();
     }
 

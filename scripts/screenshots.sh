@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Takes the pictures of the rooms that the README shows, into docs/screens: the window on a virtual
+# display (needs Xvfb and ImageMagick's import), and the page in a browser (needs dist/, by scripts/web.sh).
+#
+#   NOISELAB=target/release/noiselab scripts/screenshots.sh [window|page]
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+out="$root/docs/screens"
+noiselab="${NOISELAB:-$root/target/release/noiselab}"
+mkdir -p "$out"
+
+window() {
+    local display=":${SCREEN:-87}" wait="${WAIT:-25}" home
+    home="$(mktemp -d)"
+    Xvfb "$display" -screen 0 1280x800x24 >/dev/null 2>&1 &
+    local screen=$!
+    trap 'kill "$screen" 2>/dev/null || true' RETURN
+    sleep 2
+    for room in forward training reverse network; do
+        local at="room=$room&t=300&count=4" extra=()
+        if [[ $room == training ]]; then extra=(--measure 600); fi
+        if [[ $room == reverse ]]; then at="room=$room&count=4&sampler_b=off"; fi
+        HOME="$home" DISPLAY="$display" "$noiselab" app --at "$at" "${extra[@]}" >/dev/null 2>&1 &
+        local app=$!
+        sleep "$wait"
+        DISPLAY="$display" import -window root -strip "$out/window-$room.png"
+        kill "$app" 2>/dev/null || true
+        wait "$app" 2>/dev/null || true
+        echo "$out/window-$room.png"
+    done
+}
+
+page() {
+    (cd "$root/tests/browser" && if [[ ! -d node_modules ]]; then npm install --no-package-lock --no-audit --no-fund --silent; fi)
+    node "$root/tests/browser/screens.mjs" "$root/dist" "$out"
+}
+
+case "${1:-both}" in
+window) window ;;
+page) page ;;
+both) window && page ;;
+esac
