@@ -271,7 +271,7 @@ pub fn time(app: &mut App, ui: &mut Ui) -> Rect {
             ui.spacing_mut().item_spacing.y = 4.0;
             if phone {
                 ui.horizontal(|ui| scrubber(app, ui));
-                ui.horizontal(|ui| {
+                row(ui, |ui| {
                     transport(app, ui);
                     readout(app, ui);
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -280,7 +280,7 @@ pub fn time(app: &mut App, ui: &mut Ui) -> Rect {
                     });
                 });
             } else {
-                ui.horizontal(|ui| {
+                row(ui, |ui| {
                     transport(app, ui);
                     ui.add_space(4.0);
                     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
@@ -296,6 +296,12 @@ pub fn time(app: &mut App, ui: &mut Ui) -> Rect {
             status(app, ui);
         });
     shown.response.rect
+}
+
+/// A row as high as its highest button, so that all stand on one line.
+fn row(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
+    let size = vec2(ui.available_width(), ui.spacing().interact_size.y + 8.0);
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), add);
 }
 
 fn transport(app: &mut App, ui: &mut Ui) {
@@ -324,7 +330,7 @@ fn scrubber(app: &mut App, ui: &mut Ui) {
     let colour = theme::weak(ui);
     math::text(ui, words::IMAGE_END, TextStyle::Small, colour);
     // As wide as the other end's text was when it was drawn last.
-    let id = ui.scope_id().with("noise end");
+    let id = egui::Id::unique("noise end");
     let end = ui.data(|d| d.get_temp(id)).unwrap_or(56.0_f32);
     let width = ui.available_width() - end - 2.0 * ui.spacing().item_spacing.x;
     ui.spacing_mut().slider_width = width.max(48.0);

@@ -45,6 +45,7 @@ pub fn card(ui: &mut Ui, id: &str, card: &Card) -> Response {
                         theme::two_columns(ui, 0.6, |ui| equations(ui, card), |ui| prose(ui, card));
                     } else {
                         equations(ui, card);
+                        ui.add_space(theme::UNIT);
                         prose(ui, card);
                     }
                     ui.add_space(4.0);

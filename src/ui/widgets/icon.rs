@@ -143,24 +143,26 @@ pub fn paint(painter: &Painter, icon: Icon, middle: Pos2, colour: Color32) {
             }
         }
         Icon::Moon => {
-            // A disc's edge with a bite: the outer arc and an inner one through the same ends.
+            // A disc less another one: the outer arc between the points where their edges meet, and the inner one
+            // back.
+            let (outer, inner, apart) = (6.0_f32, 5.0_f32, 3.4_f32);
+            let way = -std::f32::consts::FRAC_PI_4;
+            let cos = (apart * apart + outer * outer - inner * inner) / (2.0 * apart * outer);
+            let a = cos.acos();
+            let b = ((outer * cos - apart) / inner).acos();
+            let whole = std::f32::consts::TAU;
             let arc = |centre: Vec2, r: f32, from: f32, to: f32| {
                 (0..=16).map(move |i| {
-                    let a = from + (to - from) * i as f32 / 16.0;
-                    middle + centre + r * Vec2::angled(a)
+                    let angle = way + from + (to - from) * i as f32 / 16.0;
+                    middle + centre + r * Vec2::angled(angle)
                 })
             };
-            let mut points: Vec<Pos2> = arc(Vec2::ZERO, 6.0, -1.9, -1.9 - 4.5).collect();
-            let (first, last) = (points[0], points[16]);
-            let chord = (first - last) / 2.0;
-            let mid = last + chord;
-            let (up, side) = (chord.length(), chord.normalized());
-            let inward = side.rot90();
-            points.extend((1..16).map(|i| {
-                let a = std::f32::consts::PI * i as f32 / 16.0;
-                mid - up * a.cos() * side - 0.55 * up * a.sin() * inward
-            }));
-            painter.add(Shape::closed_line(points, stroke));
+            let bite = apart * Vec2::angled(way);
+            let shift = vec2(0.5, -0.5);
+            let points = arc(Vec2::ZERO, outer, a, whole - a)
+                .chain(arc(bite, inner, whole - b, b))
+                .map(|p| p - shift);
+            painter.add(Shape::closed_line(points.collect(), stroke));
         }
         Icon::Compass => {
             painter.circle_stroke(middle, 7.0, stroke);

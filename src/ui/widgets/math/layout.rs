@@ -87,11 +87,17 @@ enum Ink {
 }
 
 impl Placed {
-    fn space(width: f32) -> Self {
+    /// Nothing, so wide.
+    pub fn space(width: f32) -> Self {
         Self {
             width,
             ..Self::default()
         }
+    }
+
+    /// To the right, with what leans out.
+    pub fn extent(&self) -> f32 {
+        self.width + self.lean
     }
 
     /// Adds `other` with its origin at `at` (y down).
@@ -536,20 +542,13 @@ fn space(left: Class, right: Class, roomy: bool) -> f32 {
     use Class::{Binary, Close, Inner, Open, Operator, Ordinary, Punctuation, Relation};
     let wide = |space: f32| if roomy { space } else { 0.0 };
     match (left, right) {
-        (Open, _) | (_, Close) | (Ordinary | Operator | Relation | Inner, Punctuation) => {
-            match (left, right) {
-                (Inner, Punctuation) => wide(3.0),
-                _ => 0.0,
-            }
-        }
-        (Relation, Relation) => 0.0,
-        (Relation, _) | (_, Relation) if left != Punctuation => wide(5.0),
+        (Open, _) | (_, Close) | (Relation, Relation) => 0.0,
+        (Inner, Punctuation) | (Punctuation, _) => wide(3.0),
+        (_, Punctuation) | (Operator, Open) => 0.0,
+        (Relation, _) | (_, Relation) => wide(5.0),
         (Binary, _) | (_, Binary) => wide(4.0),
-        (Punctuation, _) => wide(3.0),
-        (_, Operator) => 3.0,
-        (Operator, Open) => 0.0,
-        (Operator, Ordinary) => 3.0,
-        (_, Inner) | (Inner, Ordinary | Open) => wide(3.0),
+        (_, Operator) | (Operator, Ordinary) => 3.0,
+        (_, Inner) | (Inner, _) => wide(3.0),
         _ => 0.0,
     }
 }

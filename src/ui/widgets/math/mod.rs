@@ -86,53 +86,57 @@ fn described(response: Response, math: &Math) -> Response {
     response
 }
 
-/// The lines of an equation.
+/// The lines of an equation. One that is too long begins a new line after each wide space, and then before relations
+/// and operators.
 fn lines(ui: &Ui, math: &Math, size: f32, room: f32) -> Vec<Placed> {
     let setter = Setter {
         painter: ui.painter(),
         size,
     };
+    let whole = setter.set(&math.root, Style::Display);
     let Node::Row(nodes) = &math.root else {
-        return vec![setter.set(&math.root, Style::Display)];
+        return vec![whole];
     };
-    let classes = layout::classes(nodes);
-    let indent = 1.5 * size;
-    let mut done = Vec::new();
-    let mut line = Placed::default();
-    // What has come since the last place where the line may break, and whether there is one.
-    let mut piece: Vec<(Placed, f32)> = Vec::new();
-    let mut started = false;
-    let flush = |line: &mut Placed,
-                 piece: &mut Vec<(Placed, f32)>,
-                 done: &mut Vec<Placed>,
-                 started: &mut bool| {
+    if whole.extent() <= room {
+        return vec![whole];
+    }
+    nodes
+        .split(|n| matches!(n, Node::Space(width) if *width >= 1.0))
+        .flat_map(|part| broken(&setter, part, room))
+        .collect()
+}
+
+/// A part of an equation, in as many lines as it takes.
+fn broken(setter: &Setter<'_>, nodes: &[Node], room: f32) -> Vec<Placed> {
+    // What stays together: it begins with a relation or an operator.
+    let mut pieces: Vec<Vec<(Placed, f32)>> = vec![Vec::new()];
+    let placed = setter.spaced(nodes, Style::Display);
+    for (placed, class) in placed.into_iter().zip(layout::classes(nodes)) {
+        let begins = matches!(class, Some(Class::Relation | Class::Binary));
+        if begins && pieces.last().is_some_and(|p| !p.is_empty()) {
+            pieces.push(Vec::new());
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.push(placed);
+        }
+    }
+    let mut lines = vec![Placed::default()];
+    for (i, mut piece) in pieces.into_iter().enumerate() {
         let width: f32 = piece.iter().map(|(p, before)| p.width + before).sum();
-        if *started && line.width + width > room {
-            done.push(std::mem::take(line));
-            line.width = indent;
+        if i > 0 && lines.last().is_some_and(|l| l.width + width > room) {
+            lines.push(Placed::space(1.5 * setter.size));
             if let Some(first) = piece.first_mut() {
                 first.1 = 0.0;
             }
         }
-        for (placed, before) in piece.drain(..) {
-            line.width += before;
-            line.append(&placed);
+        if let Some(line) = lines.last_mut() {
+            for (placed, before) in piece {
+                line.width += before;
+                line.append(&placed);
+            }
         }
-        *started = true;
-    };
-    for (placed, class) in setter
-        .spaced(nodes, Style::Display)
-        .into_iter()
-        .zip(classes)
-    {
-        if matches!(class, Some(Class::Relation | Class::Binary)) && !piece.is_empty() {
-            flush(&mut line, &mut piece, &mut done, &mut started);
-        }
-        piece.push(placed);
     }
-    flush(&mut line, &mut piece, &mut done, &mut started);
-    done.push(line);
-    done
+    lines
 }
 
 /// A part of running text that is not broken: words and formulas without space between them.
@@ -212,7 +216,7 @@ pub fn text(ui: &mut Ui, text: &str, style: TextStyle, colour: Color32) -> Respo
                     }
                     Part::Formula(formula) => {
                         formula.paint(ui.painter(), pos2(x, y + up), colour);
-                        x += formula.width;
+                        x += formula.extent();
                     }
                 }
             }
@@ -249,7 +253,7 @@ fn chunks(ui: &Ui, text: &str, font: &egui::FontId, colour: Color32) -> Vec<Chun
     for (i, piece) in text.split('$').enumerate() {
         if i % 2 == 1 {
             let formula = setter.set(&tex(piece).root, Style::Text);
-            let width = formula.width;
+            let width = formula.extent();
             add(Part::Formula(formula), width, open);
             count += usize::from(!open);
             open = true;

@@ -347,10 +347,17 @@ impl Parser<'_> {
         if !letters.chars().all(|c| c.is_ascii_uppercase()) {
             return Err("this face has capital letters alone".into());
         }
-        let nodes = letters
+        let mut nodes: Vec<Node> = letters
             .chars()
-            .map(|c| Node::Symbol(c, face, Class::Ordinary));
-        Ok(Node::Row(nodes.collect()))
+            .map(|c| Node::Symbol(c, face, Class::Ordinary))
+            .collect();
+        match nodes.pop() {
+            Some(only) if nodes.is_empty() => Ok(only),
+            last => {
+                nodes.extend(last);
+                Ok(Node::Row(nodes))
+            }
+        }
     }
 }
 
