@@ -313,6 +313,94 @@ pub fn spoken(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Draws something with the app's fonts; characters that no font has are a panic.
+    fn drawn<T: Clone + 'static>(draw: impl Fn(&mut Ui) -> T + 'static) -> T {
+        let harness = egui_kittest::Harness::builder()
+            .with_size([800.0, 600.0])
+            .with_context_setup(theme::install)
+            .build_ui_state(
+                move |ui, out: &mut Option<T>| {
+                    if installed(ui) {
+                        *out = Some(draw(ui));
+                    }
+                },
+                None,
+            );
+        harness.state().clone().expect("it was drawn")
+    }
+
+    fn size(source: &'static str) -> egui::Vec2 {
+        drawn(move |ui| equation(ui, &tex(source), 20.0).rect.size())
+    }
+
+    #[test]
+    fn the_fonts_have_every_sign() {
+        let mut source = String::new();
+        for (name, ..) in parse::SYMBOLS {
+            source.push_str(&format!("\\{name} "));
+        }
+        source.push_str(r"\mathcal{NULO} \mathbb{ER} \sum \prod \hat x \tilde x \bar x x' \|");
+        source.push_str(
+            r"\left(\frac{\frac{1}{2}}{\sqrt{\frac{1}{2}}}\right) \left[x\right] \left\{x\right\}",
+        );
+        assert_eq!(check(&source), Ok(()));
+        drawn(move |ui| {
+            equation(ui, &tex(&source), 20.0);
+        });
+    }
+
+    #[test]
+    fn parts_take_the_place_they_need() {
+        let x = size("x");
+        assert!(x.y < 16.0 && x.y > 6.0, "{x:?}");
+        assert!(size("x^2").y > x.y + 3.0, "an exponent is above");
+        assert!(size("x_t").y > x.y + 1.0, "an index is below");
+        assert!(size("x_t").x < size("xt").x, "and smaller");
+        assert!(size(r"\hat x").y > x.y + 2.0, "a hat is above");
+        assert!(size(r"\frac{x}{x}").y > 2.0 * x.y);
+        assert!(size(r"\sqrt{x}").x > x.x + 8.0);
+        let fenced = size(r"\left(\frac{x}{x}\right)");
+        assert!(fenced.y >= 0.9 * size(r"\frac{x}{x}").y);
+        assert!(
+            size("a+b").x > size("ab").x + size("+").x + 6.0,
+            "space around a sign"
+        );
+        assert!(
+            size("a+b").x - size("+b").x > size("a").x,
+            "but not before the first"
+        );
+    }
+
+    #[test]
+    fn a_long_equation_is_broken_and_at_last_made_smaller() {
+        let source = r"a = b + c + d + e + f, \quad g = h";
+        let within = |room: f32| {
+            drawn(move |ui| {
+                ui.set_max_width(room);
+                equation(ui, &tex(source), 20.0).rect.size()
+            })
+        };
+        let (wide, half, narrow) = (within(600.0), within(150.0), within(40.0));
+        assert!(half.y > 2.0 * wide.y, "{half:?}");
+        assert!(half.x <= 150.0 && half.x < wide.x);
+        assert!(narrow.x <= 40.0, "{narrow:?}");
+    }
+
+    #[test]
+    fn running_text_wraps_with_its_formulas() {
+        let height = |room: f32| {
+            drawn(move |ui| {
+                ui.set_max_width(room);
+                let colour = Color32::WHITE;
+                let source = "noise $x_T$, some words, $\\hat x_0$ and some more of them";
+                let rect = text(ui, source, TextStyle::Body, colour).rect;
+                assert!(rect.width() <= room, "{rect:?}");
+                rect.height()
+            })
+        };
+        assert!(height(120.0) > 2.0 * height(700.0));
+    }
+
     #[test]
     fn running_text_is_spoken_whole() {
         assert_eq!(

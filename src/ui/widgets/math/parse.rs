@@ -80,7 +80,7 @@ pub enum Mark {
 }
 
 /// Letters and signs by their command.
-const SYMBOLS: [(&str, char, Face, Class); 58] = {
+pub(super) const SYMBOLS: [(&str, char, Face, Class); 58] = {
     use Class::{
         Binary as B, Close as C, Open as P, Ordinary as O, Punctuation as U, Relation as R,
     };
