@@ -50,14 +50,58 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn no_command_shows_the_help() {
-    let output = noiselab(&[]);
+fn the_help_lists_every_command() {
+    let output = noiselab(&["--help"]);
     assert_eq!(code(&output), 0);
     let text = stdout(&output);
-    assert!(text.starts_with("The app is not part of this version yet"));
-    for command in ["train", "sample", "eval", "bench", "parity", "info"] {
+    let commands = [
+        "app", "forward", "train", "sample", "eval", "bench", "parity", "info",
+    ];
+    for command in commands {
         assert!(text.contains(&format!("\n  {command} ")), "{text}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_display_the_window_says_so_in_a_sentence() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_noiselab"))
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .env_remove("WAYLAND_SOCKET")
+        .output()
+        .expect("noiselab");
+    assert_eq!(code(&output), 2, "{output:?}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let said = text
+        .lines()
+        .find(|l| l.contains("the window cannot be opened"));
+    assert!(
+        said.is_some_and(|l| l.contains("noiselab --help")),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_forward_process_is_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("forward.png");
+    let path = file.to_str().expect("a path");
+    let output = noiselab(&[
+        "forward", "--n", "2", "--frames", "3", "--scale", "1", "--out", path,
+    ]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let picture = image::open(&file).expect("a picture").into_luma8();
+    // Three pictures in a row with a border: the first is the digit, the last is noise.
+    assert_eq!(picture.dimensions(), (2 + 3 * 30, 2 + 2 * 30));
+    let dark = |left: u32| {
+        let inside = (0..784).filter(|i| picture.get_pixel(left + i % 28, 2 + i / 28).0[0] < 10);
+        inside.count()
+    };
+    assert!(dark(2) > 500, "the digit's ground is black");
+    assert!(dark(2 + 60) < 300, "noise is not");
+    let output = noiselab(&["forward", "--index", "59999", "--n", "9", "--out", path]);
+    assert_eq!(code(&output), 2);
 }
 
 #[test]

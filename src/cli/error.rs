@@ -16,7 +16,9 @@ pub enum CliError {
     Output(std::io::Error),
     /// The window cannot be opened.
     #[cfg(feature = "app")]
-    #[error("the window cannot be opened ({0})")]
+    #[error(
+        "the window cannot be opened ({0}); the commands work without a display, see `noiselab --help`"
+    )]
     Window(String),
     /// The reader of standard output is gone: no error, but the end.
     #[error("nobody reads the output any more")]
