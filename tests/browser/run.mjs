@@ -238,13 +238,6 @@ test("a hidden page goes on", async ({ context, address }) => {
   console.log(`    ${steps(after)} evaluations while hidden`);
   noErrors(lab);
 });
-  const other = await context.newPage();
-  await other.bringToFront();
-  await lab.page.waitForFunction(() => document.hidden, undefined, { polling: 100, timeout: 10_000 });
-  const before = await ticks();
-  await sleep(2000);
-  assert((await ticks()) > before + 5, "the session is not pumped while the page is hidden");
-});
 
 test(
   "without WebGPU the page says so and shows the film",
