@@ -118,6 +118,15 @@ export class Lab {
     await sleep(150);
   }
 
+  // Types a value into a number's field.
+  async type(label, text) {
+    await this.press(label, "SpinButton");
+    await this.page.keyboard.press("Control+a");
+    await this.page.keyboard.type(text, { delay: 30 });
+    await this.page.keyboard.press("Enter");
+    await sleep(150);
+  }
+
   // Drags within a control, to a share of its width.
   async drag(label, role, share) {
     const { rect } = await this.control(label, role);

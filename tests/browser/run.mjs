@@ -25,10 +25,11 @@ const CONTROLS = {
   forward: /^\d Forward process$/,
   training: /^\d Training$/,
   reverse: /^\d Reverse process$/,
+  batch: "Batch",
   start: "Start",
   pause: "Pause",
   save: "Save checkpoint…",
-  open: "Open checkpoint…",
+  open: "Open a checkpoint…",
   draw: "Draw",
   skip: "Skip the tour",
 };
@@ -101,11 +102,12 @@ test("noising follows the scrubber", async ({ context, address }) => {
 test("training lowers the loss, and save, reload and restore lose nothing", async ({ context, address, folder }) => {
   const lab = await Lab.open(context, address, { hash: "#room=training&preset=tiny" });
   await lab.until("the address is followed", (s) => s.room === "training");
+  await lab.type(CONTROLS.batch, "4");
   await lab.press(CONTROLS.start, "Button");
-  const trained = await lab.until("60 steps of training", (s) => s.training.step >= 60, 600_000);
+  const trained = await lab.until("40 steps of training", (s) => s.training.step >= 40, 600_000);
   console.log(`    loss ${trained.training.first} → ${trained.training.smoothed} in ${trained.training.step} steps`);
   console.log(`    input to redraw while training: ${JSON.stringify(trained.inputToRedraw)}`);
-  assert(trained.training.smoothed < 0.6 * trained.training.first, "the loss did not fall");
+  assert(trained.training.smoothed < 0.8 * trained.training.first, "the loss did not fall");
   await shoot(lab, "training");
   await lab.press(CONTROLS.pause, "Button");
   const rested = await lab.until("training rests", (s) => s.training.status === "paused", 60_000);
@@ -123,8 +125,8 @@ test("training lowers the loss, and save, reload and restore lose nothing", asyn
   // What was kept by itself comes back after a reload …
   await lab.page.reload();
   await lab.ready();
-  const back = await lab.until("the last session", (s) => s.training.step === rested.training.step, 120_000);
-  assert(back.training.status === "paused", `it is ${back.training.status}`);
+  const back = (s) => s.training.status === "paused" && s.training.step === rested.training.step;
+  await lab.until("the last session", back, 240_000);
   await lab.press(CONTROLS.training);
   const second = await save("second.safetensors");
   assert(first.equals(second), "the restored session's checkpoint differs");
@@ -132,7 +134,7 @@ test("training lowers the loss, and save, reload and restore lose nothing", asyn
   const chooser = lab.page.waitForEvent("filechooser", { timeout: 30_000 });
   await lab.press(CONTROLS.open, "Button");
   await (await chooser).setFiles(join(folder, "first.safetensors"));
-  await lab.until("the checkpoint", (s) => s.training.opened >= 2 && s.training.step === rested.training.step, 120_000);
+  await lab.until("the checkpoint", (s) => s.training.opened >= 2 && back(s), 240_000);
   const third = await save("third.safetensors");
   assert(first.equals(third), "the checkpoint differs after it was opened");
   noErrors(lab);
@@ -211,21 +213,30 @@ test("after the first visit the page works offline", async ({ context, address, 
 });
 
 test("a hidden page goes on", async ({ context, address }) => {
-  const lab = await Lab.open(context, address);
-  const ticks = () => lab.status().then((s) => s.ticks);
-  // Otherwise the browser is told that every page is in front.
-  const session = await context.newCDPSession(lab.page);
-  await session.send("Emulation.setFocusEmulationEnabled", { enabled: false });
-  const other = await context.newPage();
-  await other.bringToFront();
-  const hidden = lab.page.waitForFunction(() => document.hidden, undefined, { polling: 100, timeout: 60_000 });
-  if (!(await hidden.then(() => true, () => false))) {
-    console.log("    skipped: this browser, without a window, calls no page hidden");
-    return;
-  }
-  const before = await ticks();
-  await sleep(2000);
-  assert((await ticks()) > before + 5, "the session is not pumped while the page is hidden");
+  const lab = await Lab.open(context, address, { hash: "#room=reverse&count=4&sampler=ddim&steps=50&sampler_b=off" });
+  const before = await lab.until("the reverse process", (s) => s.reverse[0]?.evaluations > 0, 120_000);
+  // A headless browser hides no page; so it is told, and neither frames nor its own timers come.
+  await lab.page.evaluate(() => {
+    globalThis.kept = { frame: requestAnimationFrame, timer: setTimeout };
+    globalThis.requestAnimationFrame = () => 0;
+    globalThis.setTimeout = () => 0;
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  await sleep(8000);
+  const asleep = await lab.status();
+  assert(asleep.ticks > before.ticks + 20, `${asleep.ticks - before.ticks} ticks while hidden`);
+  await lab.page.evaluate(() => {
+    globalThis.requestAnimationFrame = kept.frame;
+    globalThis.setTimeout = kept.timer;
+    delete document.hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  // Heard at once: the work was done while nobody looked.
+  const steps = (s) => s.reverse[0].evaluations - asleep.reverse[0].evaluations;
+  const after = await lab.until("news of the work", (s) => steps(s) > 0, 3_000);
+  console.log(`    ${steps(after)} evaluations while hidden`);
+  noErrors(lab);
 });
 
 test(
