@@ -3,6 +3,14 @@
 //! The library is the numeric core; it knows nothing of any interface. The model is DDPM
 //! (Ho, Jain, Abbeel 2020, arXiv:2006.11239). `ARCHITECTURE.md` is the map.
 
+#![cfg_attr(
+    target_arch = "wasm32",
+    expect(
+        clippy::arc_with_non_send_sync,
+        reason = "the page has one thread, and wgpu's types know it"
+    )
+)]
+
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 pub mod data;

@@ -5,7 +5,7 @@ use noiselab::{
     gpu::Gpu,
     session::{
         command::{Command, ModelChoice},
-        event::{Event, TrainEvent},
+        event::Event,
         link::Link,
     },
 };
@@ -251,7 +251,8 @@ impl App {
                 self.shared.on_event(&event);
             }
             #[cfg(not(target_arch = "wasm32"))]
-            if let (Some(measure), Event::Train(TrainEvent::Step(..))) = (&mut self.measure, &event)
+            if let (Some(measure), Event::Train(noiselab::session::event::TrainEvent::Step(..))) =
+                (&mut self.measure, &event)
             {
                 measure.steps += 1;
             }

@@ -313,8 +313,11 @@ pub fn address_changed() {
     with_page(|page| page.ctx.request_repaint());
 }
 
+/// Constants put before a kernel's source.
+type Constants = &'static [(&'static str, u32)];
+
 /// Constants that kernels need in front of their source, as the app uses them.
-const DEFINES: [(&str, &[&[(&str, u32)]]); 3] = [
+const DEFINES: [(&str, &[Constants]); 3] = [
     (
         "layers/attention",
         &[

@@ -2,6 +2,10 @@
 
 pub mod app;
 pub mod cards;
+#[cfg_attr(
+    target_arch = "wasm32",
+    expect(dead_code, reason = "the browser has dialogs of its own")
+)]
 pub mod files;
 pub mod forward;
 pub mod network;
