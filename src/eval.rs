@@ -26,9 +26,9 @@ use crate::{
     rng::{self, Draw, stream},
     session::{
         TrainError,
+        figures::{T_BINS, t_bin, t_bin_range},
         pacer::{Pace, Pacer},
         pipeline::Pipeline,
-        run::{T_BINS, t_bin, t_bin_range},
     },
 };
 

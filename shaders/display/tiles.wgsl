@@ -7,7 +7,7 @@ struct Params {
     columns: u32,     // tiles in a row of the film
     layer: u32,       // of the film
     first: u32,       // the tile that the first workgroup paints
-    palette: u32,     // 0 picture, 1 signed, 2 magnitude
+    palette: u32,     // 0 picture, 1 signed
     by_channel: u32,  // 1: tile n is channel n of the first sample; 0: tile n is sample n
     gain: f32,        // values are multiplied by it; 0 means 1 / the tile's largest magnitude
     pad0: u32,
@@ -37,14 +37,6 @@ fn signed_colour(x: f32) -> vec3f {
     let low = vec3f(0.08, 0.09, 0.11);
     let high = select(vec3f(0.30, 0.66, 1.0), vec3f(1.0, 0.62, 0.22), x > 0.0);
     return mix(low, high, sqrt(a));
-}
-
-fn magnitude_colour(x: f32) -> vec3f {
-    let a = clamp(x, 0.0, 1.0);
-    let dark = vec3f(0.05, 0.04, 0.12);
-    let middle = vec3f(0.72, 0.22, 0.38);
-    let bright = vec3f(0.99, 0.93, 0.65);
-    return select(mix(middle, bright, 2.0 * a - 1.0), mix(dark, middle, 2.0 * a), a < 0.5);
 }
 
 @compute @workgroup_size(64)
@@ -79,10 +71,8 @@ fn paint(
                 let rgb = values[(tile * pixels + p) * params.c4];
                 colour = rgb.xyz * gain * 0.5 + 0.5;
             }
-        } else if params.palette == 1u {
-            colour = signed_colour(value_at(tile, p) * gain);
         } else {
-            colour = magnitude_colour(abs(value_at(tile, p)) * gain);
+            colour = signed_colour(value_at(tile, p) * gain);
         }
         let place = vec2u(left + p % params.width, top + p / params.width);
         textureStore(film, place, params.layer, vec4f(clamp(colour, vec3f(0.0), vec3f(1.0)), 1.0));

@@ -2,10 +2,9 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::builder::PossibleValuesParser;
 use noiselab::{
     data::LoadOptions,
-    diffusion::{SchedulerConfig, forward::q_sample, schedule::SCHEDULES},
+    diffusion::{SchedulerConfig, forward::q_sample},
     image_out,
     nn::{Shape, batch, tensor},
     rng::{Draw, stream},
@@ -13,7 +12,7 @@ use noiselab::{
 
 use super::{
     CliError, print,
-    values::{count, open_dataset},
+    values::{count, open_dataset, schedules},
 };
 
 /// Arguments of `noiselab forward`.
@@ -30,7 +29,7 @@ pub struct ForwardArgs {
     n: usize,
     /// How the noise grows
     #[arg(long, default_value = "linear",
-        value_parser = PossibleValuesParser::new(SCHEDULES.iter().map(|s| s.name())))]
+        value_parser = schedules())]
     schedule: String,
     /// Timesteps T
     #[arg(long, value_name = "T", default_value = "1000", value_parser = count)]

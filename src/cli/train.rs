@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use noiselab::{
     data::LoadOptions,
-    diffusion::{Objective, VarianceType, loss_weight::LossType, schedule::SCHEDULES},
+    diffusion::{Objective, VarianceType, loss_weight::LossType},
     nn::lr_schedule::LearningRateDecay,
     session::{
         TrainError,
@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::{
     CliError, DeviceArgs, print,
     progress::{Progress, line},
-    values::{announce, below_one, count, not_negative, open_dataset, positive, share},
+    values::{announce, below_one, count, not_negative, open_dataset, positive, schedules, share},
 };
 
 /// The preset of a run that names none.
@@ -158,14 +158,6 @@ fn presets() -> PossibleValuesParser {
     )
 }
 
-fn schedules() -> PossibleValuesParser {
-    PossibleValuesParser::new(
-        SCHEDULES
-            .iter()
-            .map(|s| PossibleValue::new(s.name()).help(s.summary())),
-    )
-}
-
 fn names<const N: usize>(names: [&'static str; N]) -> PossibleValuesParser {
     PossibleValuesParser::new(names)
 }
@@ -274,9 +266,9 @@ fn begin(args: &TrainArgs) -> Result<Plan, CliError> {
         None => None,
     };
     let dataset = open_dataset(spec, &load_options(args.size, args.channels))?;
-    let side = dataset.train.height.max(dataset.train.width);
-    let mut config = (preset.make)(side, dataset.train.channels);
-    config.dataset = spec.clone();
+    let mut config = preset.for_data(&dataset);
+    // As it was given, so that a resumed run finds it.
+    config.dataset.clone_from(spec);
     let mut options = RunOptions {
         steps: preset.steps,
         preset: Some(preset.name.to_owned()),

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use noiselab::data::{self, DataError, Dataset, LoadOptions};
-use noiselab::gpu::Gpu;
+use noiselab::{diffusion::schedule::SCHEDULES, gpu::Gpu};
 
 use super::progress::{Progress, line};
 
@@ -42,6 +43,15 @@ fn within(text: &str, ok: impl Fn(f64) -> bool, otherwise: &str) -> Result<f64, 
         Ok(v) if v.is_finite() && ok(v) => Ok(v),
         _ => Err(otherwise.into()),
     }
+}
+
+/// The names of the noise schedules, each with its words.
+pub fn schedules() -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        SCHEDULES
+            .iter()
+            .map(|s| PossibleValue::new(s.name()).help(s.summary())),
+    )
 }
 
 /// Opens a data set; a folder of many pictures shows its progress.

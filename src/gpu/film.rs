@@ -35,8 +35,6 @@ pub enum Palette {
     Picture,
     /// Blue below zero, orange above.
     Signed,
-    /// The magnitude from dark to bright.
-    Magnitude,
 }
 
 /// Layers that a film may have: WebGPU's default limit.
@@ -323,6 +321,24 @@ pub struct Shot {
     pub first: usize,
 }
 
+/// Brings three standard deviations of noise to black and white.
+pub const NOISE_GAIN: f32 = 1.0 / 3.0;
+
+impl Shot {
+    /// The first `tiles` samples of a tensor as pictures, multiplied by `gain`.
+    pub const fn pictures(view: View, size: [usize; 3], tiles: usize, gain: f32) -> Self {
+        Self {
+            view,
+            size,
+            tiles,
+            by_channel: false,
+            palette: Palette::Picture,
+            gain: Some(gain),
+            first: 0,
+        }
+    }
+}
+
 /// A tensor joined to a film.
 #[derive(Debug)]
 pub struct Screen {
@@ -354,7 +370,6 @@ impl Screen {
             palette: match self.shot.palette {
                 Palette::Picture => 0,
                 Palette::Signed => 1,
-                Palette::Magnitude => 2,
             },
             by_channel: u32::from(self.shot.by_channel),
             gain: self.shot.gain.unwrap_or(0.0),
@@ -391,15 +406,7 @@ mod tests {
         let screen = painter.screen(
             &gpu,
             &film,
-            Shot {
-                view: views[0].clone(),
-                size: [2, 3, 1],
-                tiles: 2,
-                by_channel: false,
-                palette: Palette::Picture,
-                gain: Some(1.0),
-                first: 0,
-            },
+            Shot::pictures(views[0].clone(), [2, 3, 1], 2, 1.0),
         );
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         screen.paint(&gpu, &mut encoder, 1);

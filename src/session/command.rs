@@ -4,7 +4,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::config::TrainConfig;
-use crate::data::{LoadOptions, Source};
+use crate::data::{Images, LoadOptions, Source};
 
 /// A picture to work on.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,23 @@ pub struct Picture {
     pub width: usize,
     /// `[C, H, W]` in [−1, 1].
     pub values: Arc<[f32]>,
+}
+
+impl Picture {
+    /// Image `i` of some; `None` if there is none.
+    pub fn of(images: &Images, i: usize) -> Option<Self> {
+        if i >= images.len() {
+            return None;
+        }
+        let mut values = vec![0.0; images.stride()];
+        images.write_chw(i, &mut values);
+        Some(Self {
+            channels: images.channels,
+            height: images.height,
+            width: images.width,
+            values: values.into(),
+        })
+    }
 }
 
 /// A request to a session.

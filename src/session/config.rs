@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    data::Dataset,
     diffusion::{SchedulerConfig, loss_weight::LossType},
     nn::{
         lr_schedule::{LearningRate, LearningRateDecay},
@@ -156,6 +157,17 @@ pub struct Preset {
     pub make: fn(side: usize, channels: usize) -> TrainConfig,
     /// Optimiser steps unless said otherwise.
     pub steps: u64,
+}
+
+impl Preset {
+    /// Its configuration for a data set's images, under the data set's name.
+    pub fn for_data(&self, data: &Dataset) -> TrainConfig {
+        let side = data.train.height.max(data.train.width);
+        TrainConfig {
+            dataset: data.name.clone(),
+            ..(self.make)(side, data.train.channels)
+        }
+    }
 }
 
 /// Every preset.

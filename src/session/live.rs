@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
-    checkpoint,
+    TrainError, checkpoint,
     command::{
         Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest, TrainCommand,
     },
@@ -21,6 +21,7 @@ use crate::{
     Error, Result,
     data::{self, BUILT_IN, Dataset, LoadOptions},
     gpu::{Gpu, GpuError, film::Painter},
+    nn::model::ParamSet,
 };
 
 /// What a session did in a [`Session::pump`].
@@ -39,6 +40,24 @@ pub enum Pumped {
 struct OpenModel {
     info: Arc<ModelInfo>,
     weights: Weights,
+}
+
+impl OpenModel {
+    /// Its weights, if they are still there.
+    fn weights<'a>(&'a self, training: &'a Option<TrainingJob>) -> Option<&'a ParamSet> {
+        match &self.weights {
+            Weights::Own(set) => Some(set),
+            Weights::Training { averaged } => Some(training.as_ref()?.weights(*averaged)),
+        }
+    }
+
+    /// What keeps them alive while they are bound; the run in training keeps its own.
+    fn keep(&self) -> Option<Arc<ParamSet>> {
+        match &self.weights {
+            Weights::Own(set) => Some(Arc::clone(set)),
+            Weights::Training { .. } => None,
+        }
+    }
 }
 
 /// All work of an interface on one device.
@@ -110,7 +129,7 @@ impl Session {
             }
             Command::Reverse(request) => {
                 self.painted.clear();
-                let weights = self.own_weights();
+                let weights = self.model.as_ref().and_then(OpenModel::keep);
                 self.reverse = Some(ReverseJob::new(request, weights));
                 (Job::Reverse, Ok(()))
             }
@@ -176,9 +195,7 @@ impl Session {
         let (name, pipeline) = match choice {
             ModelChoice::Training { averaged } => {
                 let Some(job) = &self.training else {
-                    return Err(
-                        super::TrainError::State("there is no run in training".into()).into(),
-                    );
+                    return Err(TrainError::NoRun.into());
                 };
                 let config = job.trainer().config();
                 let what = if averaged { "averaged" } else { "raw" };
@@ -229,13 +246,6 @@ impl Session {
         self.events.push_back(Event::Model(info));
     }
 
-    fn own_weights(&self) -> Option<Arc<crate::nn::model::ParamSet>> {
-        match &self.model.as_ref()?.weights {
-            Weights::Own(set) => Some(Arc::clone(set)),
-            Weights::Training { .. } => None,
-        }
-    }
-
     fn export(&mut self, request: ExportRequest) -> Result<()> {
         let films = self.reverse.as_ref().and_then(|r| r.films(request.run));
         if let Some(films) = films {
@@ -255,7 +265,7 @@ impl Session {
         match command {
             TrainCommand::Start(spec) => {
                 let Some(data) = self.data.clone() else {
-                    return Err(super::TrainError::State("no data set is open".into()).into());
+                    return Err(TrainError::NoData.into());
                 };
                 self.close_training();
                 let job = TrainingJob::start(&self.gpu, *spec, &data)?;
@@ -323,7 +333,7 @@ impl Session {
             }
         }
         let Some(data) = self.data.clone() else {
-            return Err(super::TrainError::State("no data set is open".into()).into());
+            return Err(TrainError::NoData.into());
         };
         let job = TrainingJob::restore(&self.gpu, &state, &data)?;
         self.close_training();
@@ -424,15 +434,10 @@ impl Session {
                 .is_none_or(|p| p.gradients() != gradients)
             {
                 self.probe = None;
-                let keep = match &model.weights {
-                    Weights::Own(set) => Some(Arc::clone(set)),
-                    Weights::Training { .. } => None,
+                let Some(weights) = model.weights(&self.training) else {
+                    return Ok(Pumped::Idle);
                 };
-                let weights = match (&model.weights, &self.training) {
-                    (Weights::Own(set), _) => set,
-                    (Weights::Training { averaged }, Some(job)) => job.weights(*averaged),
-                    _ => return Ok(Pumped::Idle),
-                };
+                let keep = model.keep();
                 let network = (&model.info.unet, &model.info.scheduler);
                 let job = ProbeJob::begin(&self.gpu, painter, network, weights, keep, gradients)?;
                 self.probe = Some(job);
@@ -475,10 +480,8 @@ impl Session {
             });
             return Ok(Pumped::Busy);
         };
-        let weights = match (&model.weights, &self.training) {
-            (Weights::Own(set), _) => set.as_ref(),
-            (Weights::Training { averaged }, Some(training)) => training.weights(*averaged),
-            _ => return Ok(Pumped::Idle),
+        let Some(weights) = model.weights(&self.training) else {
+            return Ok(Pumped::Idle);
         };
         let events = &mut self.events;
         let painted = &mut self.painted;

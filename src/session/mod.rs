@@ -6,6 +6,7 @@ pub mod command;
 pub mod config;
 pub mod diffusers;
 pub mod event;
+pub mod figures;
 mod files_error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod heldout;
@@ -82,6 +83,12 @@ pub enum TrainError {
         /// What differs, in words.
         settings: String,
     },
+    /// Nothing to train on.
+    #[error("there is no data set to train on; open one first")]
+    NoData,
+    /// No run whose weights could be used.
+    #[error("there is no run in training; start one, or choose another model")]
+    NoRun,
     /// A saved state that does not fit.
     #[error("the run's saved state cannot be used: {0}; start a new run in another folder")]
     State(String),

@@ -11,7 +11,6 @@
 //! ```
 
 use std::{
-    collections::VecDeque,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -29,6 +28,7 @@ use super::{
     checkpoint::TrainState,
     config::TrainConfig,
     diffusers,
+    figures::{Speed, T_BINS, t_bin, t_bin_range},
     heldout::{HeldOut, HeldOutLoss},
     log_table::LogTable,
     pacer::Pace,
@@ -56,29 +56,6 @@ const LOG_HEADER: &str =
     "step,images,seconds,loss,mse,vlb,grad_norm,lr,ema_decay,images_per_second";
 const HELD_OUT_HEADER: &str = "step,seconds,images,loss_ema,loss_raw,mse_ema,mse_raw";
 const LOSS_BY_T_HEADER: &str = "step,t_first,t_last,images,mse";
-
-/// Equal parts of 0 … T − 1 over which the loss is shown.
-pub const T_BINS: usize = 10;
-
-/// The part of 0 … T − 1 that holds `t`.
-pub const fn t_bin(t: usize, timesteps: usize) -> usize {
-    let bin = t * T_BINS / timesteps;
-    if bin < T_BINS { bin } else { T_BINS - 1 }
-}
-
-/// First and last timestep of a part; `None` for one that is empty, as there are with T below
-/// [`T_BINS`].
-pub const fn t_bin_range(bin: usize, timesteps: usize) -> Option<(usize, usize)> {
-    let (first, end) = (
-        (bin * timesteps).div_ceil(T_BINS),
-        ((bin + 1) * timesteps).div_ceil(T_BINS),
-    );
-    if first < end {
-        Some((first, end - 1))
-    } else {
-        None
-    }
-}
 
 /// What a run does besides training. None of it changes the weights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,32 +187,6 @@ pub enum Outcome {
     Stopped,
 }
 
-/// Images a second over the last few seconds, pauses left out.
-#[derive(Debug, Default)]
-struct Speed {
-    marks: VecDeque<(Duration, u64)>,
-    last: f64,
-}
-
-impl Speed {
-    /// Notes that `images` were done in all after `time` of training; returns the images a second.
-    fn mark(&mut self, time: Duration, images: u64) -> f64 {
-        let since = |mark: &(Duration, u64)| time.saturating_sub(mark.0).as_secs_f64();
-        // Figures come in bursts: what is close together says nothing of the speed.
-        if self.marks.back().is_some_and(|mark| since(mark) < 0.1) {
-            return self.last;
-        }
-        while self.marks.len() > 2 && since(&self.marks[0]) > 10.0 {
-            self.marks.pop_front();
-        }
-        if let Some(mark) = self.marks.front() {
-            self.last = (images - mark.1) as f64 / since(mark);
-        }
-        self.marks.push_back((time, images));
-        self.last
-    }
-}
-
 /// A training run in a folder.
 #[derive(Debug)]
 pub struct Run {
@@ -347,10 +298,7 @@ impl Run {
             before,
             begun: Instant::now(),
             training: Duration::ZERO,
-            speed: Speed {
-                marks: VecDeque::from([(Duration::ZERO, step * step_images)]),
-                last: 0.0,
-            },
+            speed: Speed::from(step * step_images),
             flushed: Instant::now(),
             saved_at: resuming.then_some(step),
             measured_at: None,
@@ -662,24 +610,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_the_timesteps_cover_them_once() {
-        for timesteps in [1, 7, 10, 50, 999, 1000] {
-            let mut next = 0;
-            for bin in 0..T_BINS {
-                if let Some((first, last)) = t_bin_range(bin, timesteps) {
-                    assert_eq!(first, next, "T {timesteps}");
-                    for t in first..=last {
-                        assert_eq!(t_bin(t, timesteps), bin, "T {timesteps}, t {t}");
-                    }
-                    next = last + 1;
-                }
-            }
-            assert_eq!(next, timesteps);
-        }
-        assert_eq!(t_bin_range(3, 1000), Some((300, 399)));
-    }
-
-    #[test]
     fn only_an_empty_or_absent_folder_is_free() {
         let dir = tempfile::tempdir().unwrap();
         check_free(dir.path()).unwrap();
@@ -697,20 +627,6 @@ mod tests {
         fs::write(state, "").unwrap();
         let text = check_free(dir.path()).unwrap_err().to_string();
         assert!(text.contains("--resume"), "{text}");
-    }
-
-    #[test]
-    fn the_speed_is_that_of_the_last_seconds() {
-        let mut speed = Speed::default();
-        assert_eq!(speed.mark(Duration::from_secs(1), 10), 0.0);
-        assert_eq!(speed.mark(Duration::from_secs(2), 30), 20.0);
-        for second in 3..60 {
-            let images = 30 + 5 * (second - 2);
-            let found = speed.mark(Duration::from_secs(second), images);
-            if second > 14 {
-                assert_eq!(found, 5.0);
-            }
-        }
     }
 
     #[test]

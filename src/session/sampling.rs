@@ -12,7 +12,7 @@ use crate::{
     diffusion::{SampleStep, SchedulerConfig, sampler},
     gpu::{
         Gpu, View,
-        film::{Film, MAX_LAYERS, Painter, Palette, Screen, Shot},
+        film::{Film, MAX_LAYERS, NOISE_GAIN, Painter, Screen, Shot},
         memory::Pool,
         readback::Fetch,
     },
@@ -131,23 +131,15 @@ impl Filming {
         let make = |view: &View, gain: f32| -> Result<Screen> {
             let size = (shape.w, shape.h);
             let film = Film::new(gpu, size, shape.b, wanted.columns, frames.len())?;
-            let shot = Shot {
-                view: view.clone(),
-                size: [shape.h, shape.w, shape.c],
-                tiles: shape.b,
-                by_channel: false,
-                palette: Palette::Picture,
-                gain: Some(gain),
-                first: 0,
-            };
+            let size = [shape.h, shape.w, shape.c];
+            let shot = Shot::pictures(view.clone(), size, shape.b, gain);
             Ok(painter.screen(gpu, &film, shot))
         };
-        // Three standard deviations of noise span black to white.
         let screens = [
             make(views[0], 1.0)?,
             make(views[1], 1.0)?,
-            make(views[2], 1.0 / 3.0)?,
-            make(views[3], 1.0 / 3.0)?,
+            make(views[2], NOISE_GAIN)?,
+            make(views[3], NOISE_GAIN)?,
         ];
         Ok(Self {
             screens,
@@ -170,8 +162,12 @@ impl SampleRun {
         request: SampleRequest,
     ) -> Result<Self> {
         let mut run = Self::begin(gpu, config, scheduler, weights, request, None)?;
-        while run.warm(Duration::from_secs(1))?.0 < run.warmed().1 {}
-        Ok(run)
+        loop {
+            let (done, of) = run.warm(Duration::from_secs(1))?;
+            if done == of {
+                return Ok(run);
+            }
+        }
     }
 
     /// [`SampleRun::new`] without pipelines: [`SampleRun::warm`] makes them bit by bit, and has to be
@@ -303,12 +299,8 @@ impl SampleRun {
         if self.start.warm(time)? {
             self.plan.warm(time)?;
         }
-        Ok(self.warmed())
-    }
-
-    fn warmed(&self) -> (usize, usize) {
         let ((a, b), (c, d)) = (self.start.warmed(), self.plan.warmed());
-        (a + c, b + d)
+        Ok((a + c, b + d))
     }
 
     /// The films, if they were asked for.

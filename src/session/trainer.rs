@@ -143,6 +143,16 @@ impl TrainSets {
         })
     }
 
+    /// What a saved state holds, by the prefix of its tensors' names.
+    pub const fn saved(&self) -> [(&'static str, &ParamSet); 4] {
+        [
+            ("raw", &self.weights),
+            ("ema", &self.ema),
+            ("adam_m", &self.m),
+            ("adam_v", &self.v),
+        ]
+    }
+
     /// The chunks as tensors of a plan, for the optimiser.
     pub fn bind_chunks(&self, plan: &mut PlanBuilder) -> Vec<optimizer::Chunk> {
         let all = [&self.weights, &self.grads, &self.m, &self.v, &self.ema].map(ParamSet::chunks);
@@ -352,12 +362,7 @@ impl Trainer {
                 write(&self.sets.ema, values);
             }
             Start::State(state) => {
-                for (prefix, set) in [
-                    ("raw", &self.sets.weights),
-                    ("ema", &self.sets.ema),
-                    ("adam_m", &self.sets.m),
-                    ("adam_v", &self.sets.v),
-                ] {
+                for (prefix, set) in self.sets.saved() {
                     let mut values = Vec::with_capacity(self.params.len());
                     for info in &self.params {
                         let name = format!("{prefix}.{}", info.name);
@@ -460,23 +465,14 @@ impl Trainer {
         self.config.ema_decay = ema_decay;
     }
 
-    /// Bytes of the plans' arenas and of the parameters' sets on the device.
-    pub fn device_bytes(&self) -> u64 {
-        let sets = &self.sets;
-        let sets = [&sets.weights, &sets.grads, &sets.m, &sets.v, &sets.ema].map(ParamSet::bytes);
-        self.micro.arena_bytes() + self.update.arena_bytes() + sets.iter().sum::<u64>()
-    }
-
     /// Starts to read the resumable state; the run must be settled.
     ///
     /// # Errors
     /// The device's refusal.
     pub fn begin_state(&self) -> Result<StateRead> {
-        let sets = &self.sets;
-        let mut views = Vec::new();
-        for set in [&sets.weights, &sets.ema, &sets.m, &sets.v] {
-            views.extend_from_slice(set.views());
-        }
+        let views: Vec<View> = (self.sets.saved().iter())
+            .flat_map(|(_, set)| set.views().iter().cloned())
+            .collect();
         Ok(StateRead {
             fetch: Fetch::start(&self.gpu, &views)?,
             meta: self.meta(),
@@ -492,12 +488,13 @@ impl Trainer {
             return Ok(None);
         };
         let mut tensors = Vec::with_capacity(words.len());
-        let prefixes = ["raw", "ema", "adam_m", "adam_v"];
-        for (i, words) in words.iter().enumerate() {
-            let info = &self.params[i % self.params.len()];
-            let values: Vec<f32> = words.iter().map(|&w| f32::from_bits(w)).collect();
-            let name = format!("{}.{}", prefixes[i / self.params.len()], info.name);
-            tensors.push((name, info.file_shape(), info.unpack(&values)));
+        let mut words = words.iter();
+        for (prefix, _) in self.sets.saved() {
+            for (info, words) in self.params.iter().zip(&mut words) {
+                let values: Vec<f32> = words.iter().map(|&w| f32::from_bits(w)).collect();
+                let name = format!("{prefix}.{}", info.name);
+                tensors.push((name, info.file_shape(), info.unpack(&values)));
+            }
         }
         Ok(Some(TrainState {
             meta: read.meta.clone(),
@@ -697,12 +694,7 @@ impl Trainer {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn state(&self) -> Result<TrainState> {
         let mut tensors = Vec::with_capacity(4 * self.params.len());
-        for (prefix, set) in [
-            ("raw", &self.sets.weights),
-            ("ema", &self.sets.ema),
-            ("adam_m", &self.sets.m),
-            ("adam_v", &self.sets.v),
-        ] {
+        for (prefix, set) in self.sets.saved() {
             let values = set.read(&self.gpu, &self.params)?;
             for (info, data) in self.params.iter().zip(values) {
                 tensors.push((format!("{prefix}.{}", info.name), info.file_shape(), data));

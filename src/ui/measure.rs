@@ -118,11 +118,8 @@ impl Measure {
 
 fn start(data: &Dataset) -> Command {
     let preset = config::preset("digits").unwrap_or(&config::PRESETS[0]);
-    let side = data.train.height.max(data.train.width);
-    let mut config = (preset.make)(side, data.train.channels);
-    config.dataset.clone_from(&data.name);
     let spec = TrainSpec {
-        config,
+        config: preset.for_data(data),
         preview: PreviewSettings {
             every: 20,
             ..PreviewSettings::default()

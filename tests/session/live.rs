@@ -74,14 +74,7 @@ fn pixels(gpu: &Gpu, film: &Film) -> FilmPixels {
 /// A digit, as the network knows them.
 fn picture() -> Picture {
     let mnist = data::open("mnist", &LoadOptions::default()).expect("the digits");
-    let mut values = vec![0.0; 28 * 28];
-    mnist.test.write_chw(0, &mut values);
-    Picture {
-        channels: 1,
-        height: 28,
-        width: 28,
-        values: values.into(),
-    }
+    Picture::of(&mnist.test, 0).expect("a digit")
 }
 
 #[test]
@@ -391,7 +384,7 @@ fn training_stops_saves_and_goes_on_as_if_it_had_not() {
 fn what_cannot_be_done_is_said_in_a_sentence() {
     let (_, mut session) = open();
     session.handle(Command::Train(TrainCommand::Start(Box::new(spec()))));
-    assert!(failure(&mut session).1.contains("no data set"));
+    assert!(failure(&mut session).1.contains("no data set to train on"));
     session.handle(Command::Reverse(ReverseRequest {
         seed: 0,
         count: 1,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{picture_and_noise, submit};
+use super::picture_and_noise;
 use crate::{
     Result,
     diffusion::{NoiseSchedule, Objective, SchedulerConfig, forward::q_sample_factors},
     gpu::{
         Gpu, View,
-        film::{Film, Painter, Palette, Screen, Shot},
+        film::{Film, Painter, Screen, Shot},
         memory::Pool,
     },
     nn::{
@@ -49,7 +49,7 @@ struct Prepared {
 #[derive(Debug, Default)]
 pub struct ForwardJob {
     prepared: Option<Prepared>,
-    schedules: Option<([String; 2], usize, [NoiseSchedule; 2])>,
+    known: Option<Known>,
 }
 
 impl ForwardJob {
@@ -69,13 +69,14 @@ impl ForwardJob {
             strip: request.strip.clamp(1, 64),
             timesteps: request.timesteps,
         };
-        self.update_schedules(&request)?;
-        if self.prepared.as_ref().is_none_or(|p| p.key != key) {
-            self.prepared = None;
-            self.prepared = Some(Prepared::new(gpu, painter, key)?);
-        }
-        let (Some(prepared), Some((_, _, schedules))) = (&self.prepared, &self.schedules) else {
-            unreachable!("both were made above");
+        let known = match &mut self.known {
+            Some(known) if known.fits(&request) => known,
+            other => other.insert(Known::new(&request)?),
+        };
+        let schedules = &known.schedules;
+        let prepared = match &mut self.prepared {
+            Some(prepared) if prepared.key == key => prepared,
+            other => other.insert(Prepared::new(gpu, painter, key)?),
         };
         let one = key.shape(1);
         let (x0, noise) = picture_and_noise(picture, one, request.seed);
@@ -92,15 +93,13 @@ impl ForwardJob {
         for (view, schedule) in prepared.tables.iter().zip(schedules) {
             view.write(gpu, 0, &table(schedule));
         }
-        submit(gpu, |encoder| {
-            prepared
-                .plan
-                .encode(encoder, &mut Cursor::default(), f64::INFINITY);
-            for (layer, screen) in prepared.screens.iter().enumerate() {
-                screen.paint(gpu, encoder, layer);
-            }
-            Ok(())
-        })?;
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let plan = &prepared.plan;
+        plan.encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);
+        for (layer, screen) in prepared.screens.iter().enumerate() {
+            screen.paint(gpu, &mut encoder, layer);
+        }
+        gpu.submit(encoder.finish(), || {});
         let (x0, noise) = (
             tensor::plan_to_nchw(one, &x0),
             tensor::plan_to_nchw(one, &noise),
@@ -116,15 +115,18 @@ impl ForwardJob {
             request,
         })
     }
+}
 
-    fn update_schedules(&mut self, request: &ForwardRequest) -> Result<()> {
-        let known = self
-            .schedules
-            .as_ref()
-            .is_some_and(|(names, t, _)| (names, *t) == (&request.schedules, request.timesteps));
-        if known {
-            return Ok(());
-        }
+/// The schedules that were asked for last.
+#[derive(Debug)]
+struct Known {
+    names: [String; 2],
+    timesteps: usize,
+    schedules: [NoiseSchedule; 2],
+}
+
+impl Known {
+    fn new(request: &ForwardRequest) -> Result<Self> {
         let make = |name: &String| {
             SchedulerConfig {
                 num_train_timesteps: request.timesteps,
@@ -134,9 +136,15 @@ impl ForwardJob {
             .noise_schedule()
         };
         let [a, b] = &request.schedules;
-        let made = [make(a)?, make(b)?];
-        self.schedules = Some((request.schedules.clone(), request.timesteps, made));
-        Ok(())
+        Ok(Self {
+            schedules: [make(a)?, make(b)?],
+            names: request.schedules.clone(),
+            timesteps: request.timesteps,
+        })
+    }
+
+    fn fits(&self, request: &ForwardRequest) -> bool {
+        self.names == request.schedules && self.timesteps == request.timesteps
     }
 }
 
@@ -196,20 +204,10 @@ impl Prepared {
         }
         let plan = plan.prepare(gpu)?;
         let film = Film::new(gpu, (shape.w, shape.h), count, count, 2)?;
+        let size = [shape.h, shape.w, shape.c];
         let screen = |view: &View| {
-            painter.screen(
-                gpu,
-                &film,
-                Shot {
-                    view: view.clone(),
-                    size: [shape.h, shape.w, shape.c],
-                    tiles: count,
-                    by_channel: false,
-                    palette: Palette::Picture,
-                    gain: Some(1.0),
-                    first: 0,
-                },
-            )
+            let shot = Shot::pictures(view.clone(), size, count, 1.0);
+            painter.screen(gpu, &film, shot)
         };
         Ok(Self {
             key,

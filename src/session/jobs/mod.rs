@@ -10,8 +10,6 @@ use std::sync::Arc;
 
 use super::command::Picture;
 use crate::{
-    Result,
-    gpu::Gpu,
     nn::{Shape, batch, model::ParamSet, tensor},
     rng::{Draw, stream},
 };
@@ -67,12 +65,4 @@ fn picture_and_noise(picture: &Picture, shape: Shape, seed: u64) -> (Vec<f32>, V
     };
     let noise = batch::normal_values(shape, draw);
     (tensor::nchw_to_plan(shape, &values), noise)
-}
-
-/// Encodes commands and submits them at once.
-fn submit(gpu: &Gpu, encode: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>) -> Result<()> {
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    encode(&mut encoder)?;
-    gpu.submit(encoder.finish(), || {});
-    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{
     diffusion::{NoiseSchedule, SchedulerConfig, sampler, sampler::SamplerOptions},
     gpu::{
         Gpu, View,
-        film::{Film, Painter, Palette, Screen, Shot},
+        film::{Film, NOISE_GAIN, Painter, Palette, Screen, Shot},
         memory::Pool,
         readback::Fetch,
     },
@@ -319,24 +319,21 @@ impl ProbeJob {
             });
         }
         let io = Film::new(gpu, (shape.w, shape.h), 4, 4, 1)?;
-        let shows = [(x_t, 1.0), (eps_hat, 1.0 / 3.0), (x0_hat, 1.0)];
-        for (tile, (view, gain)) in [
-            (0, (plan.view(shows[0].0), 1.0)),
-            (1, (&views[2], 1.0 / 3.0)),
-            (2, (plan.view(shows[1].0), shows[1].1)),
-            (3, (plan.view(shows[2].0), shows[2].1)),
-        ] {
+        let size = [shape.h, shape.w, shape.c];
+        // x_t is read by the first layer only; the predictions are there before the loss.
+        for (first, (view, gain, before)) in [
+            (plan.view(x_t), 1.0, 1),
+            (&views[2], NOISE_GAIN, predicted),
+            (plan.view(eps_hat), NOISE_GAIN, predicted),
+            (plan.view(x0_hat), 1.0, predicted),
+        ]
+        .into_iter()
+        .enumerate()
+        {
             let shot = Shot {
-                view: view.clone(),
-                size: [shape.h, shape.w, shape.c],
-                tiles: 1,
-                by_channel: false,
-                palette: Palette::Picture,
-                gain: Some(gain),
-                first: tile,
+                first,
+                ..Shot::pictures(view.clone(), size, 1, gain)
             };
-            // x_t is read by the first layer only; the predictions are there before the loss.
-            let before = if tile == 0 { 1 } else { predicted };
             let screen = painter.screen(gpu, &io, shot);
             due.push(Due { before, screen });
         }

@@ -1,7 +1,7 @@
 //! Training for an interface: the [`Trainer`] with stop conditions, grids of samples and checkpoints, pumped in
 //! slices.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use web_time::Instant;
@@ -20,6 +20,7 @@ use crate::{
         command::{LiveSettings, PreviewSettings, StopAt, TrainSpec},
         config::TrainConfig,
         event::{Event, Job, Preview, TrainEvent, TrainFigures, TrainStatus},
+        figures::Speed,
         pacer::Pace,
         sampling::{FilmRequest, SampleRequest, SampleRun},
         trainer::{Start, StateRead, StepReport, Trainer},
@@ -65,7 +66,7 @@ pub struct TrainingJob {
     before: f64,
     spent: Duration,
     mark: Option<Instant>,
-    speed: VecDeque<(f64, u64)>,
+    speed: Speed,
     smoothed: Option<f32>,
     history: Vec<(u64, f32)>,
     every: u64,
@@ -138,7 +139,7 @@ impl TrainingJob {
             before: 0.0,
             spent: Duration::ZERO,
             mark: None,
-            speed: VecDeque::new(),
+            speed: Speed::default(),
             smoothed: None,
             history: Vec::new(),
             every: 1,
@@ -342,7 +343,7 @@ impl TrainingJob {
             });
         } else if self.mode == Mode::Paused {
             self.mark = None;
-            self.speed.clear();
+            self.speed = Speed::default();
             let reason = self.reason.clone();
             self.tell_status(TrainStatus::Paused(reason), tell);
         }
@@ -390,18 +391,7 @@ impl TrainingJob {
         let seconds = self.seconds();
         let config = self.trainer.config();
         let images = report.step * (config.batch * config.accumulate) as u64;
-        self.speed.push_back((seconds, images));
-        while self.speed.len() > 2 && seconds - self.speed[0].0 > 8.0 {
-            self.speed.pop_front();
-        }
-        let rate = self.speed.front().map_or(0.0, |&(t, n)| {
-            let time = seconds - t;
-            if time > 0.05 {
-                (images - n) as f64 / time
-            } else {
-                0.0
-            }
-        });
+        let rate = self.speed.mark(self.spent, images);
         let batch = (config.batch * config.accumulate) as f64;
         let left_steps = self
             .stop

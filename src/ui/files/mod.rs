@@ -351,15 +351,7 @@ pub fn fit(image: &image::RgbImage, (side, channels): (usize, usize)) -> Option<
     if images.is_empty() {
         return None;
     }
-    let images = images.resized(side).with_channels(channels);
-    let mut values = vec![0.0; images.stride()];
-    images.write_chw(0, &mut values);
-    Some(Picture {
-        channels,
-        height: side,
-        width: side,
-        values: values.into(),
-    })
+    Picture::of(&images.resized(side).with_channels(channels), 0)
 }
 
 /// What a file is for, by its name and first bytes.

@@ -1,7 +1,6 @@
 //! Files natively: the system's dialogs, paths, and a folder for the autosave.
 
 use std::{
-    env,
     ffi::OsStr,
     fs,
     future::Future,
@@ -16,7 +15,7 @@ use noiselab::session::{
 };
 
 use super::{Answer, Ask, Kind, Outbox, answer, kind_of, own_data};
-use crate::ui::strings::files as text;
+use crate::ui::{platform::user_folder, strings::files as text};
 
 /// A dialog that is gone sooner than a person could answer it never came.
 const NEVER_CAME: Duration = Duration::from_millis(100);
@@ -189,20 +188,8 @@ pub struct Store {
 impl Store {
     /// The user's, if the system tells where such things go.
     pub fn open() -> Option<Self> {
-        let variable = |name| {
-            env::var_os(name)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        };
-        let base = if cfg!(target_os = "windows") {
-            variable("LOCALAPPDATA")
-        } else if cfg!(target_os = "macos") {
-            variable("HOME").map(|home| home.join("Library/Application Support"))
-        } else {
-            variable("XDG_DATA_HOME")
-                .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
-        };
-        base.map(|base| Self::at(&base.join("noiselab")))
+        let folder = user_folder("LOCALAPPDATA", "XDG_DATA_HOME", ".local/share")?;
+        Some(Self::at(&folder))
     }
 
     /// That folder.

@@ -1,13 +1,11 @@
 //! Bars and curves in one plot, in the style of [`crate::ui::widgets::line_plot`].
 
-use egui::{Color32, Response, RichText, TextStyle, Ui, Vec2};
-use egui_plot::{
-    AxisHints, Bar, BarChart, GridInput, GridMark, HoverPosition, Line, Plot, PlotPoints,
-};
+use egui::{Color32, Response, RichText, Ui, Vec2};
+use egui_plot::{AxisHints, Bar, BarChart, GridInput, GridMark, HoverPosition, Line, PlotPoints};
 
 use crate::ui::{
     theme,
-    widgets::{Series, X_AXIS, hint, number, round_marks, swatch},
+    widgets::{Series, X_AXIS, header, number, round_marks, still_plot},
 };
 
 /// Bars of one colour.
@@ -48,20 +46,9 @@ pub fn bar_plot(
 ) -> Response {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = theme::UNIT;
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing.x = theme::UNIT;
-            hint(ui, axes.y_label);
-            let named = (bars.iter().map(|b| (b.name, b.colour)))
-                .chain(curves.iter().map(|c| (c.name, c.colour)));
-            if named.clone().count() < 2 {
-                return;
-            }
-            for (name, colour) in named {
-                ui.add_space(theme::GAP);
-                swatch(ui, colour);
-                ui.label(RichText::new(name).small().color(theme::text(ui)));
-            }
-        });
+        let named = (bars.iter().map(|b| (b.name, b.colour)))
+            .chain(curves.iter().map(|c| (c.name, c.colour)));
+        header(ui, axes.y_label, named);
         draw(ui, id, axes, bars, curves)
     })
     .inner
@@ -75,8 +62,6 @@ fn draw(
     curves: &[Series<'_>],
 ) -> Response {
     let weak = theme::weak(ui);
-    let small = TextStyle::Small.resolve(ui.style());
-    ui.style_mut().text_styles.insert(TextStyle::Body, small);
     let x_label = axes.x_label.to_owned();
     let marks = move |_: GridInput| {
         let (from, to) = axes.x_range;
@@ -88,19 +73,10 @@ fn draw(
             })
             .collect()
     };
-    Plot::new(id)
+    still_plot(ui, id, axes.height)
         .x_grid_spacer(marks)
         .y_grid_spacer(|input| round_marks(input, 4.0))
-        .height((axes.height - 24.0).max(64.0))
-        .allow_drag(false)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_boxed_zoom(false)
-        .allow_double_click_reset(false)
-        .allow_axis_zoom_drag(false)
-        .show_background(false)
         .show_crosshair(false)
-        .grid_color(theme::line(ui))
         .set_margin_fraction(Vec2::new(0.0, 0.04))
         .include_x(axes.x_range.0)
         .include_x(axes.x_range.1)
@@ -113,7 +89,6 @@ fn draw(
                 .min_thickness(X_AXIS),
         ])
         .y_axis_formatter(|mark, _| number(mark.value))
-        .y_axis_min_width(40.0)
         .label_formatter(move |at| match at {
             HoverPosition::NearDataPoint {
                 plot_name,

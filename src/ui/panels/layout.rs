@@ -23,7 +23,8 @@ pub fn flow(ui: &mut Ui, width: f32, things: &mut [&mut dyn FnMut(&mut Ui)]) {
     }
 }
 
-/// [`theme::two_columns`] of which both work on the same things; the first column is `width` points wide.
+/// [`theme::two_columns`] of which both work on the same things; the first column is `width` points wide,
+/// and sections stand [`theme::PAD`] apart.
 pub fn columns<C>(
     ui: &mut Ui,
     width: f32,
@@ -36,8 +37,14 @@ pub fn columns<C>(
     theme::two_columns(
         ui,
         share,
-        |ui| left(ui, &mut context.borrow_mut()),
-        |ui| right(ui, &mut context.borrow_mut()),
+        |ui| {
+            ui.spacing_mut().item_spacing.y = theme::PAD;
+            left(ui, &mut context.borrow_mut());
+        },
+        |ui| {
+            ui.spacing_mut().item_spacing.y = theme::PAD;
+            right(ui, &mut context.borrow_mut());
+        },
     );
 }
 

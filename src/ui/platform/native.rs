@@ -1,6 +1,9 @@
 //! The window.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use noiselab::{
     gpu::AdapterChoice,
@@ -80,21 +83,26 @@ pub fn remember(key: &str, value: &str) {
     }
 }
 
-/// The user's folder for settings; none in tests, which must not depend on it or change it.
-fn folder() -> Option<std::path::PathBuf> {
+/// The folder for settings; none in tests, which must not depend on it or change it.
+fn folder() -> Option<PathBuf> {
     if cfg!(test) {
         return None;
     }
+    user_folder("APPDATA", "XDG_CONFIG_HOME", ".config")
+}
+
+/// The app's folder among the user's: below what a variable names on Windows and elsewhere, or below the home.
+pub fn user_folder(windows: &str, xdg: &str, below_home: &str) -> Option<PathBuf> {
     let of = |name: &str| {
         let value = std::env::var_os(name).filter(|v| !v.is_empty());
-        value.map(std::path::PathBuf::from)
+        value.map(PathBuf::from)
     };
     let base = if cfg!(windows) {
-        of("APPDATA")
+        of(windows)
     } else if cfg!(target_os = "macos") {
         of("HOME").map(|home| home.join("Library/Application Support"))
     } else {
-        of("XDG_CONFIG_HOME").or_else(|| of("HOME").map(|home| home.join(".config")))
+        of(xdg).or_else(|| of("HOME").map(|home| home.join(below_home)))
     };
     base.map(|base| base.join("noiselab"))
 }

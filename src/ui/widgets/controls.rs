@@ -37,10 +37,7 @@ pub fn slider<N: Numeric>(
     label: &str,
     tooltip: &str,
 ) -> Response {
-    labelled(ui, label, tooltip, |ui| {
-        fit_slider(ui);
-        ui.add(Slider::new(value, range))
-    })
+    fit_slider(ui, Slider::new(value, range), label, tooltip)
 }
 
 /// A slider over powers of ten.
@@ -51,15 +48,16 @@ pub fn log_slider<N: Numeric>(
     label: &str,
     tooltip: &str,
 ) -> Response {
-    labelled(ui, label, tooltip, |ui| {
-        fit_slider(ui);
-        ui.add(Slider::new(value, range).logarithmic(true))
-    })
+    let slider = Slider::new(value, range).logarithmic(true);
+    fit_slider(ui, slider, label, tooltip)
 }
 
-fn fit_slider(ui: &mut Ui) {
-    let for_value = 64.0 + ui.spacing().item_spacing.x;
-    ui.spacing_mut().slider_width = (ui.available_width() - for_value).clamp(64.0, 240.0);
+fn fit_slider(ui: &mut Ui, slider: Slider<'_>, label: &str, tooltip: &str) -> Response {
+    labelled(ui, label, tooltip, |ui| {
+        let for_value = 64.0 + ui.spacing().item_spacing.x;
+        ui.spacing_mut().slider_width = (ui.available_width() - for_value).clamp(64.0, 240.0);
+        ui.add(slider)
+    })
 }
 
 /// A number to drag or type.

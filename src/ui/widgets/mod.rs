@@ -15,4 +15,6 @@ pub use controls::{
 pub use film::{film_frame, film_tile};
 pub use icon::{Icon, icon_button, paint_badge, play_button};
 pub use math::{equation, tex};
-pub use plot::{PlotOptions, Series, X_AXIS, figure as number, line_plot, round_marks, swatch};
+pub use plot::{
+    PlotOptions, Series, X_AXIS, figure as number, header, line_plot, round_marks, still_plot,
+};

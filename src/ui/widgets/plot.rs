@@ -59,34 +59,38 @@ pub fn line_plot(
 ) -> Response {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = theme::UNIT;
-        header(ui, options.y_label, series);
+        let named = series.iter().filter(|s| !s.faint && !s.name.is_empty());
+        header(ui, options.y_label, named.map(|s| (s.name, s.colour)));
         draw(ui, id, options, series)
     })
     .inner
 }
 
 /// The label of y and the legend, above the plot, where neither hides a line.
-pub fn header(ui: &mut Ui, y_label: &str, series: &[Series<'_>]) {
+pub fn header<'a>(
+    ui: &mut Ui,
+    y_label: &str,
+    named: impl Iterator<Item = (&'a str, Color32)> + Clone,
+) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = theme::UNIT;
         if !y_label.is_empty() {
             super::math::text(ui, y_label, TextStyle::Small, theme::weak(ui));
             ui.add_space(theme::GAP);
         }
-        let named = series.iter().filter(|s| !s.faint && !s.name.is_empty());
         if named.clone().count() < 2 {
             return;
         }
-        for s in named {
-            swatch(ui, s.colour);
-            ui.label(RichText::new(s.name).small().color(theme::text(ui)));
+        for (name, colour) in named {
+            swatch(ui, colour);
+            ui.label(RichText::new(name).small().color(theme::text(ui)));
             ui.add_space(theme::GAP);
         }
     });
 }
 
 /// A short line of a colour, for legends.
-pub fn swatch(ui: &mut Ui, colour: Color32) {
+fn swatch(ui: &mut Ui, colour: Color32) {
     let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), Sense::hover());
     let y = rect.center().y;
     ui.painter().line_segment(
@@ -98,15 +102,12 @@ pub fn swatch(ui: &mut Ui, colour: Color32) {
 /// Height of an axis of x with numbers and a label.
 pub const X_AXIS: f32 = 36.0;
 
-fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) -> Response {
-    let log = options.log_y;
-    let height = (options.height - 24.0).max(64.0);
-    let (line, weak, strong) = (theme::line(ui), theme::weak(ui), theme::strong(ui));
+/// A plot that only shows, in small type, as high as is left of `height` below its header.
+pub fn still_plot<'a>(ui: &mut Ui, id: &str, height: f32) -> Plot<'a> {
     let small = TextStyle::Small.resolve(ui.style());
     ui.style_mut().text_styles.insert(TextStyle::Body, small);
-    let (x_label, y_label) = (options.x_label.to_owned(), options.y_label.to_owned());
-    let mut plot = Plot::new(id)
-        .height(height)
+    Plot::new(id)
+        .height((height - 24.0).max(64.0))
         .allow_drag(false)
         .allow_zoom(false)
         .allow_scroll(false)
@@ -114,11 +115,18 @@ fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) 
         .allow_double_click_reset(false)
         .allow_axis_zoom_drag(false)
         .show_background(false)
-        .grid_color(line)
+        .grid_color(theme::line(ui))
+        .y_axis_min_width(40.0)
+}
+
+fn draw(ui: &mut Ui, id: &str, options: PlotOptions<'_>, series: &[Series<'_>]) -> Response {
+    let log = options.log_y;
+    let (weak, strong) = (theme::weak(ui), theme::strong(ui));
+    let (x_label, y_label) = (options.x_label.to_owned(), options.y_label.to_owned());
+    let mut plot = still_plot(ui, id, options.height)
         .cursor_color(weak)
         .set_margin_fraction(Vec2::new(0.0, 0.06))
         .x_grid_spacer(|input| round_marks(input, 8.0))
-        .y_axis_min_width(40.0)
         .label_formatter(move |at| {
             let (name, p) = match at {
                 HoverPosition::NearDataPoint {
@@ -239,8 +247,7 @@ pub fn round_marks(input: GridInput, spread: f64) -> Vec<GridMark> {
         .collect()
 }
 
-fn power_tick(mark: GridMark, range: &std::ops::RangeInclusive<f64>) -> String {
-    let _ = range;
+fn power_tick(mark: GridMark, _range: &std::ops::RangeInclusive<f64>) -> String {
     figure(10_f64.powf(mark.value))
 }
 

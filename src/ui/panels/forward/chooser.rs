@@ -89,7 +89,7 @@ impl Chooser {
     /// x_0.
     pub fn picture(&self, data: Option<&Dataset>) -> Option<Picture> {
         let plain = match self.origin {
-            Origin::Data => picture::of_data(&data?.train, self.index),
+            Origin::Data => Picture::of(&data?.train, self.index),
             Origin::Own => self.own.clone(),
             Origin::Drawn => Some(self.canvas.picture()),
         }?;
@@ -406,7 +406,7 @@ impl Thumbs {
         self.known
             .entry(index)
             .or_insert_with(|| {
-                let pixels = picture::of_data(images, index)
+                let pixels = Picture::of(images, index)
                     .map(|p| picture::to_color_image(&p))
                     .unwrap_or_default();
                 ui.ctx()

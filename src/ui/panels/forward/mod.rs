@@ -150,12 +150,10 @@ impl Panel for Forward {
             CONTROLS,
             &mut context,
             |ui, (room, shared)| {
-                ui.spacing_mut().item_spacing.y = theme::PAD;
                 room.picture_section(ui, shared);
                 room.noise_section(ui, shared);
             },
             |ui, (room, shared)| {
-                ui.spacing_mut().item_spacing.y = theme::PAD;
                 room.state_section(ui, shared);
                 room.plots_section(ui, shared);
             },

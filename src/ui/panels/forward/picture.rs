@@ -12,21 +12,6 @@ pub fn shape(images: &Images) -> Shape {
     [images.height, images.width, images.channels]
 }
 
-/// Picture `i` of a data set; `None` if there is none.
-pub fn of_data(images: &Images, i: usize) -> Option<Picture> {
-    if i >= images.len() {
-        return None;
-    }
-    let mut values = vec![0.0; images.stride()];
-    images.write_chw(i, &mut values);
-    Some(Picture {
-        channels: images.channels,
-        height: images.height,
-        width: images.width,
-        values: values.into(),
-    })
-}
-
 /// The same picture with light and dark exchanged.
 pub fn inverted(picture: &Picture) -> Picture {
     Picture {

@@ -148,7 +148,7 @@ fn pictures_of_the_data_set_are_chosen() {
     harness.get_by_label(s::INVERT).click();
     harness.run();
     let inverted = request(&harness).picture;
-    let plain = picture::of_data(&data(8, 1, 60).train, 4).expect("picture 4");
+    let plain = Picture::of(&data(8, 1, 60).train, 4).expect("picture 4");
     assert_eq!(inverted, picture::inverted(&plain));
 }
 

@@ -68,7 +68,7 @@ impl Measure {
 #[derive(Debug, Default)]
 pub struct Network {
     /// The network at hand, or why it cannot be drawn.
-    map: Option<(UNetConfig, Result<NetworkMap, String>)>,
+    map: Option<(UNetConfig, Result<Arc<NetworkMap>, String>)>,
     selected: Option<usize>,
     /// To be selected once the network is known.
     wanted_block: Option<String>,
@@ -95,20 +95,8 @@ impl Network {
             return Some(picture.clone());
         }
         let data = shared.data.as_ref()?;
-        let images = &data.train;
-        if images.is_empty() {
-            return None;
-        }
         if self.first.as_ref().is_none_or(|f| f.0 != data.content_hash) {
-            let mut values = vec![0.0; images.stride()];
-            images.write_chw(0, &mut values);
-            let picture = Picture {
-                channels: images.channels,
-                height: images.height,
-                width: images.width,
-                values: values.into(),
-            };
-            self.first = Some((data.content_hash, picture));
+            self.first = Some((data.content_hash, Picture::of(&data.train, 0)?));
         }
         self.first.as_ref().map(|f| f.1.clone())
     }
@@ -139,14 +127,16 @@ impl Network {
     }
 
     fn map(&self) -> Option<&NetworkMap> {
-        self.map.as_ref()?.1.as_ref().ok()
+        self.map.as_ref()?.1.as_deref().ok()
     }
 
     fn draw_map_of(&mut self, config: &UNetConfig) {
         if self.map.as_ref().is_some_and(|m| m.0 == *config) {
             return;
         }
-        let map = unet_map::describe(config).map_err(|e| e.to_string());
+        let map = unet_map::describe(config)
+            .map(Arc::new)
+            .map_err(|e| e.to_string());
         self.selected = map.as_ref().ok().map(|map| {
             // Attention is what there is most to see of.
             let find = |kind| map.blocks.iter().position(|b| b.kind == kind);
@@ -247,7 +237,7 @@ impl Network {
     fn overview(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let Some((_, map)) = &self.map else { return };
         let map = match map {
-            Ok(map) => map.clone(),
+            Ok(map) => Arc::clone(map),
             Err(why) => {
                 widgets::warning(ui, why);
                 return;

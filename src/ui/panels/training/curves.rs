@@ -1,6 +1,9 @@
 //! What is plotted of a run: series that never grow beyond what a plot can show.
 
-use noiselab::session::trainer::StepReport;
+use noiselab::session::{
+    figures::{T_BINS, t_bin},
+    trainer::StepReport,
+};
 
 /// Points over the steps. When there are too many, every second one is dropped, and from then on only every
 /// second, fourth, … is kept.
@@ -87,9 +90,6 @@ impl Smooth {
     }
 }
 
-/// Parts of 0 … T − 1 over which the loss is shown.
-pub const BINS: usize = 10;
-
 /// Everything that is plotted of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Curves {
@@ -102,7 +102,7 @@ pub struct Curves {
     /// The learning rate.
     pub rate: Series,
     /// Mean squared error in each part of the timesteps.
-    pub by_t: [Smooth; BINS],
+    pub by_t: [Smooth; T_BINS],
     average: Smooth,
 }
 
@@ -127,7 +127,7 @@ impl Curves {
         self.gradient.push(step, f64::from(report.grad_norm));
         self.rate.push(step, report.lr);
         for &(t, error) in &report.samples {
-            let bin = (t as usize * BINS / timesteps.max(1)).min(BINS - 1);
+            let bin = t_bin(t as usize, timesteps.max(1));
             self.by_t[bin].push(f64::from(error), Self::KEEP_BY_T);
         }
     }

@@ -14,11 +14,12 @@ use noiselab::{
         command::{Command, LiveSettings, PreviewSettings, TrainCommand},
         config::TrainConfig,
         event::{Event, Job, TrainEvent, TrainFigures, TrainStatus},
+        figures::T_BINS,
     },
 };
 
 use self::{
-    curves::{BINS, Curves},
+    curves::Curves,
     lapse::Lapse,
     settings::{Setup, Stop, live_ui},
 };
@@ -150,11 +151,9 @@ impl Panel for Training {
             CONTROLS,
             &mut context,
             |ui, (room, shared)| {
-                ui.spacing_mut().item_spacing.y = theme::PAD;
                 room.controls(ui, shared);
             },
             |ui, (room, shared)| {
-                ui.spacing_mut().item_spacing.y = theme::PAD;
                 room.loss_section(ui);
                 room.samples_section(ui, shared);
                 room.details_section(ui);
@@ -711,7 +710,7 @@ impl Training {
     }
 
     fn by_t(&self, ui: &mut Ui, timesteps: usize) {
-        let width = timesteps as f64 / BINS as f64;
+        let width = timesteps as f64 / T_BINS as f64;
         let bars = Bars {
             name: s::BY_T,
             bars: (self.curves.by_t.iter().enumerate())

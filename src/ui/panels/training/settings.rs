@@ -6,7 +6,7 @@ use noiselab::{
     diffusion::{Objective, loss_weight::LossType, schedule::SCHEDULES},
     session::{
         command::{LiveSettings, PreviewSettings, StopAt, TrainSpec},
-        config::{PRESETS, Preset, TrainConfig},
+        config::{PRESETS, Preset},
     },
 };
 
@@ -99,9 +99,7 @@ impl Setup {
 
     /// The run to be started on a data set.
     pub fn spec(&self, data: &Dataset) -> Option<TrainSpec> {
-        let side = data.train.height.max(data.train.width);
-        let mut config: TrainConfig = (self.preset()?.make)(side, data.train.channels);
-        config.dataset.clone_from(&data.name);
+        let mut config = self.preset()?.for_data(data);
         config.batch = self.batch;
         config.seed = self.seed;
         config.scheduler.beta_schedule.clone_from(&self.schedule);
