@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    command::{ForwardRequest, ProbeRequest, ReverseRequest},
+    command::{ForwardRequest, PreviewSettings, ProbeRequest, ReverseRequest},
     config::TrainConfig,
     trainer::StepReport,
 };
@@ -310,6 +310,8 @@ pub enum TrainEvent {
         step: u64,
         /// Steps and losses so far, for a restored run; may be thinned out.
         history: Vec<(u64, f32)>,
+        /// Grids of samples.
+        preview: PreviewSettings,
     },
     /// It goes on or rests.
     Status(TrainStatus),

@@ -347,11 +347,16 @@ fn training_stops_saves_and_goes_on_as_if_it_had_not() {
     // In another session, with the checkpoint there before the data.
     let mut session = Session::new(&gpu);
     session.handle(Command::Train(TrainCommand::Restore(Arc::clone(&bytes))));
-    let (step, history) = until(&mut session, |e| match e {
-        Event::Train(TrainEvent::Opened { step, history, .. }) => Some((*step, history.len())),
+    let (step, history, preview) = until(&mut session, |e| match e {
+        Event::Train(TrainEvent::Opened {
+            step,
+            history,
+            preview,
+            ..
+        }) => Some((*step, history.len(), *preview)),
         _ => None,
     });
-    assert_eq!((step, history), (5, 5));
+    assert_eq!((step, history, preview), (5, 5, spec().preview));
     session.handle(Command::Train(TrainCommand::StopAt(StopAt {
         steps: Some(8),
         ..StopAt::default()

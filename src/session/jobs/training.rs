@@ -158,6 +158,7 @@ impl TrainingJob {
             parameters: self.trainer.params().iter().map(|p| p.file_len()).sum(),
             step: self.trainer.step(),
             history: self.history.clone(),
+            preview: self.preview,
         }
     }
 

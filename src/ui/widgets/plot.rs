@@ -221,6 +221,22 @@ fn decades(input: GridInput) -> Vec<GridMark> {
     }
     // A mark beyond the axis would be written beside the plot.
     marks.retain(|mark| (low..=high).contains(&mark.value));
+    if marks.len() < 2 {
+        // The axis is nearly linear: round numbers, about four of them.
+        let bounds = (10_f64.powf(low), 10_f64.powf(high));
+        let base_step_size = (bounds.1 - bounds.0) / 16.0;
+        marks = round_marks(
+            GridInput {
+                bounds,
+                base_step_size,
+            },
+            4.0,
+        );
+        for mark in &mut marks {
+            mark.value = mark.value.log10();
+            mark.step_size = high - low;
+        }
+    }
     marks
 }
 
@@ -342,6 +358,16 @@ mod tests {
         });
         let values: Vec<f64> = marks.iter().map(|m| m.value).collect();
         assert_eq!(values, [-12.0, -8.0, -4.0, 0.0, 4.0]);
+        // Between 1.01 and 1.065 there is no power of ten, nor 2 or 5 times one.
+        let marks = decades(GridInput {
+            bounds: (1.01_f64.log10(), 1.065_f64.log10()),
+            base_step_size: 0.001,
+        });
+        let values: Vec<f64> = marks.iter().map(|m| 10_f64.powf(m.value)).collect();
+        assert_eq!(values.len(), 3, "{values:?}");
+        for (value, round) in values.iter().zip([1.02, 1.04, 1.06]) {
+            assert!((value - round).abs() < 1e-9, "{value}");
+        }
     }
 
     #[test]

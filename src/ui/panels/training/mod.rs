@@ -11,7 +11,7 @@ use noiselab::{
     data::BUILT_IN,
     diffusion::Objective,
     session::{
-        command::{Command, LiveSettings, PreviewSettings, TrainCommand},
+        command::{Command, LiveSettings, TrainCommand},
         config::TrainConfig,
         event::{Event, Job, TrainEvent, TrainFigures, TrainStatus},
         figures::T_BINS,
@@ -66,7 +66,7 @@ pub struct Training {
     status: TrainStatus,
     run: Option<Run>,
     /// What a start was asked with, until the run is there.
-    started: Option<(PreviewSettings, Stop)>,
+    started: Option<Stop>,
     failed: Option<String>,
     question: Option<Question>,
     note: Option<String>,
@@ -181,10 +181,10 @@ impl Training {
                 parameters,
                 step,
                 history,
+                preview,
             } => {
                 // A restored run rests, and stops by itself only when it is told to again.
-                let (preview, stop) = (self.started.take())
-                    .unwrap_or((self.setup.live.preview, self.setup.stop.off()));
+                let stop = (self.started.take()).unwrap_or(self.setup.stop.off());
                 self.run = Some(Run {
                     config: (**config).clone(),
                     parameters: *parameters,
@@ -193,7 +193,7 @@ impl Training {
                     live: LiveSettings {
                         lr: config.lr.base,
                         ema_decay: config.ema_decay,
-                        preview,
+                        preview: *preview,
                     },
                     stop,
                 });
@@ -243,7 +243,7 @@ impl Training {
         let Some(spec) = shared.data.as_ref().and_then(|d| self.setup.spec(d)) else {
             return;
         };
-        self.started = Some((spec.preview, self.setup.stop));
+        self.started = Some(self.setup.stop);
         self.failed = None;
         self.question = None;
         self.status = TrainStatus::Preparing;

@@ -6,7 +6,7 @@ use egui_kittest::{Harness, kittest::Queryable as _};
 use noiselab::{
     gpu::Gpu,
     session::{
-        command::{DataChoice, StopAt, TrainSpec},
+        command::{DataChoice, PreviewSettings, StopAt, TrainSpec},
         config::{PRESETS, preset},
         event::Preview,
         trainer::StepReport,
@@ -71,6 +71,7 @@ pub fn opened(config: TrainConfig, step: u64, history: Vec<(u64, f32)>) -> Train
         parameters: 123_456,
         step,
         history,
+        preview: PreviewSettings::default(),
     }
 }
 
@@ -464,4 +465,31 @@ fn the_address_names_the_preset() {
     room.set_address("preset", "digits", shared);
     room.set_address("preset", "nonsense", shared);
     assert_eq!(room.address(shared), [("preset", "digits".to_owned())]);
+}
+
+#[test]
+fn a_restored_run_shows_its_own_settings() {
+    let mut harness = room();
+    let own = PreviewSettings {
+        every: 33,
+        ..PreviewSettings::default()
+    };
+    let config = (preset("tiny").expect("tiny").make)(8, 1);
+    let event = TrainEvent::Opened {
+        config: Box::new(config),
+        parameters: 123_456,
+        step: 7,
+        history: Vec::new(),
+        preview: own,
+    };
+    tell(&mut harness, event);
+    tell(&mut harness, TrainEvent::Status(TrainStatus::Paused(None)));
+    harness
+        .get_by_role_and_label(egui::Role::SpinButton, s::COUNT)
+        .set_value_accesskit(4.0);
+    harness.run();
+    let TrainCommand::Live(live) = command(&harness) else {
+        panic!("nothing was changed");
+    };
+    assert_eq!((live.preview.every, live.preview.count), (33, 4));
 }
