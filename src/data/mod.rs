@@ -12,6 +12,7 @@ mod encoded;
 mod folder;
 mod idx;
 mod images;
+pub mod points;
 mod source;
 mod zipped;
 

@@ -17,6 +17,7 @@ pub mod init;
 pub mod layers;
 pub mod loss;
 pub mod lr_schedule;
+pub mod mlp;
 pub mod model;
 pub mod optimizer;
 pub mod plan;

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::config::TrainConfig;
+use super::{config::TrainConfig, lab::command::LabCommand};
 use crate::data::{Images, LoadOptions, Source};
 
 /// A picture to work on.
@@ -56,6 +56,8 @@ pub enum Command {
     Probe(ProbeRequest),
     /// Training.
     Train(TrainCommand),
+    /// The 2-D lab.
+    Lab(LabCommand),
     /// Makes a file; answered by [`Event::File`](super::event::Event::File).
     Export(ExportRequest),
     /// The interface is hidden: submissions may be long, as nobody looks.

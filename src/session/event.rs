@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     command::{ForwardRequest, PreviewSettings, ProbeRequest, ReverseRequest},
     config::TrainConfig,
+    lab::event::LabEvent,
     trainer::StepReport,
 };
 use crate::{
@@ -26,6 +27,8 @@ pub enum Job {
     Probe,
     /// Training.
     Training,
+    /// The 2-D lab.
+    Lab,
     /// Making a file.
     Export,
 }
@@ -61,6 +64,8 @@ pub enum Event {
     Probe(Arc<ProbeView>),
     /// Training.
     Train(TrainEvent),
+    /// The 2-D lab.
+    Lab(LabEvent),
     /// A file, for the user to save.
     File {
         /// A name for it.

@@ -145,6 +145,7 @@ impl Session {
             }
             Command::Train(command) => (Job::Training, self.train(command)),
             Command::Export(request) => (Job::Export, self.export(request)),
+            Command::Lab(_) => (Job::Lab, Ok(())),
             Command::Hidden(hidden) => {
                 self.hidden = hidden;
                 (Job::Training, Ok(()))
@@ -356,7 +357,7 @@ impl Session {
                     Job::Probe => (self.probe, self.probe_next) = (None, None),
                     Job::Training => self.close_training(),
                     Job::Export => self.exports.clear(),
-                    Job::Data | Job::Model => {}
+                    Job::Data | Job::Model | Job::Lab => {}
                 }
                 self.fail(job, &e);
                 if job == Job::Training && !self.lost {

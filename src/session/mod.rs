@@ -11,6 +11,7 @@ mod files_error;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod heldout;
 mod jobs;
+pub mod lab;
 pub mod link;
 pub mod live;
 #[cfg(not(target_arch = "wasm32"))]

@@ -124,6 +124,7 @@ impl Shared {
             | Event::Reverse(_)
             | Event::Probe(_)
             | Event::Train(_)
+            | Event::Lab(_)
             | Event::File { .. } => {}
         }
     }

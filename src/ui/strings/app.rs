@@ -92,6 +92,7 @@ pub const fn job(job: noiselab::session::event::Job) -> &'static str {
         Job::Reverse => "the reverse process",
         Job::Probe => "the network's inside",
         Job::Training => "training",
+        Job::Lab => "the 2-D lab",
         Job::Export => "the file",
     }
 }
