@@ -12,7 +12,7 @@ use crate::{
 pub enum LabCommand {
     /// Sets distribution and schedule; ends what was based on the ones before. Answered by
     /// [`LabEvent::Stage`](super::event::LabEvent::Stage).
-    Stage(LabStage),
+    Stage(Box<LabStage>),
     /// Noises the particles; answered by [`LabEvent::Forward`](super::event::LabEvent::Forward). A later request
     /// replaces one that has not been answered.
     Forward(LabForward),
