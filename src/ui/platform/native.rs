@@ -43,6 +43,7 @@ pub struct Options {
 pub fn run(wanted: &Options) -> Result<(), String> {
     let options = eframe::NativeOptions {
         renderer: eframe::Renderer::Wgpu,
+        dithering: device::DITHERING,
         wgpu_options: device::configuration(&wanted.adapter),
         viewport: egui::ViewportBuilder::default()
             .with_title("noiselab")
@@ -62,7 +63,7 @@ pub fn run(wanted: &Options) -> Result<(), String> {
                 app.set_address(address);
             }
             if let Some(length) = wanted.measure {
-                app.measure(Measure::new(wanted.started, length, &cc.egui_ctx));
+                app.measure(Measure::new(wanted.started, length, cc));
             }
             Ok(Box::new(app))
         }),

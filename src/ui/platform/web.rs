@@ -92,6 +92,7 @@ async fn run() -> Result<(), String> {
         .ok_or("The page has no canvas.")?;
     let options = eframe::WebOptions {
         wgpu_options: device::configuration(&AdapterChoice::Best),
+        dithering: device::DITHERING,
         ..Default::default()
     };
     let runner = eframe::WebRunner::new();
