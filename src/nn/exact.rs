@@ -56,7 +56,7 @@ pub fn table(mixture: &Mixture) -> Vec<f32> {
         })
         .collect();
     if let Some(&[x, y, _, variance]) = words.last_chunk::<4>() {
-        while words.len() % 16 != 0 {
+        while !words.len().is_multiple_of(16) {
             words.extend([x, y, 0.0, variance]);
         }
     }

@@ -161,7 +161,7 @@ pub(super) fn blobs(text: &str) -> Result<Vec<Blob>, PointsError> {
         .map(|[a, b]| (b - a) * line)
         .sum();
     // A letter without an area leaves nothing to stand on.
-    if !(area > 0.0) {
+    if area.is_nan() || area <= 0.0 {
         return Err(PointsError::NoText);
     }
     // Rows at √3/2 of the spacing, every other one shifted by half of it.

@@ -61,11 +61,31 @@ mod tests {
     use super::*;
     use crate::{
         data::points::{Distribution, Point, PointSource},
-        diffusion::{
-            TimestepSpacing,
-            sampler::{Ddim, testing},
-        },
+        diffusion::{TimestepSpacing, sampler::testing},
     };
+
+    /// The same without the look back, which is Euler's rule.
+    struct Euler;
+
+    impl Sampler for Euler {
+        fn name(&self) -> &'static str {
+            "euler"
+        }
+
+        fn steps(
+            &self,
+            config: &SchedulerConfig,
+            schedule: &NoiseSchedule,
+            steps: usize,
+        ) -> Result<Vec<SampleStep>, DiffusionError> {
+            let mut steps = PfOde.steps(config, schedule, steps)?;
+            for SampleStep { coefficients, .. } in &mut steps {
+                coefficients.prev_from_eps += coefficients.prev_from_last_eps;
+                coefficients.prev_from_last_eps = 0.0;
+            }
+            Ok(steps)
+        }
+    }
 
     /// Steps of a stride that divides T − 1, so that all walk on the same grid of σ, from the same to the same.
     fn walk(sampler: &dyn Sampler, steps: usize, source: &PointSource) -> Vec<Point> {
@@ -95,7 +115,7 @@ mod tests {
             [121, 241, 481].map(|n| error(&walk(sampler, n, &source), &fine))
         };
         let second = errors(&PfOde);
-        let first = errors(&Ddim { eta: 0.0 });
+        let first = errors(&Euler);
         println!("Adams-Bashforth {second:?}, Euler {first:?}");
         for w in second.windows(2) {
             let ratio = w[0] / w[1];
@@ -103,6 +123,27 @@ mod tests {
         }
         assert!(second[2] < 0.2 * first[2], "{second:?} {first:?}");
         assert!((1.6..2.6).contains(&(first[0] / first[1])), "{first:?}");
+    }
+
+    #[test]
+    fn without_the_look_back_it_is_ddim() {
+        let config = SchedulerConfig::default();
+        let schedule = config.noise_schedule().unwrap();
+        let ddim = crate::diffusion::sampler::Ddim { eta: 0.0 };
+        let (a, b) = (
+            Euler.steps(&config, &schedule, 50).unwrap(),
+            ddim.steps(&config, &schedule, 50).unwrap(),
+        );
+        for (a, b) in a.iter().zip(&b) {
+            let (a, b) = (a.coefficients, b.coefficients);
+            approx::assert_relative_eq!(a.prev_from_x0, b.prev_from_x0, max_relative = 1e-6);
+            approx::assert_relative_eq!(
+                a.prev_from_eps,
+                b.prev_from_eps,
+                max_relative = 1e-5,
+                epsilon = 1e-6
+            );
+        }
     }
 
     #[test]
