@@ -17,6 +17,8 @@ pub struct Params {
 }
 
 const LOG_Q: u32 = 1;
+/// Points of a thread.
+const POINTS: usize = 4;
 
 /// The most components that one pass of the kernel can have.
 pub const MAX_COMPONENTS: usize = 4 * 32768;
@@ -88,7 +90,7 @@ pub fn emit(plan: &mut PlanBuilder, io: &ExactIo, _state: TensorId) {
             flags,
         },
         &args,
-        io.shape.b.div_ceil(GROUP),
+        io.shape.b.div_ceil(POINTS * GROUP),
         (io.shape.b * blocks * 4 * 24) as u64,
     );
 }
@@ -168,6 +170,9 @@ mod tests {
                     t.push(step as u32);
                 }
             }
+            // Not a multiple of the points of a thread.
+            points.pop();
+            t.pop();
             let shape = Shape::new(points.len(), 1, 1, 2);
             let x: Vec<f32> = points.iter().flat_map(|p| [p[0], p[1], 0.0, 0.0]).collect();
             let (x, components) = (bits(&x), bits(&components));

@@ -6,7 +6,7 @@ use std::f64::consts::{PI, TAU};
 use super::Blob;
 
 /// Components of a shape that is a curve.
-const ON_CURVES: usize = 512;
+const ON_CURVES: usize = 256;
 
 pub(super) fn eight_gaussians() -> Vec<Blob> {
     (0..8)
@@ -72,7 +72,7 @@ pub(super) fn spirals() -> Vec<Blob> {
 
 /// The eight dark squares of a board of four by four.
 pub(super) fn checkerboard() -> Vec<Blob> {
-    const SIDE: u32 = 16;
+    const SIDE: u32 = 12;
     let mut blobs = Vec::new();
     for row in 0..4 {
         for column in (0..4).filter(|c| (c + row) % 2 == 0) {
