@@ -47,7 +47,7 @@ pub struct SampleArgs {
     /// How to walk from noise to image
     #[arg(long, default_value = "ddim", value_parser = samplers())]
     sampler: String,
-    /// Network evaluations an image, at most T [default: 50 for ddim, T for ddpm]
+    /// Network evaluations an image, at most T [default: T for ddpm and langevin, else 50]
     #[arg(long, value_name = "K", value_parser = count)]
     steps: Option<usize>,
     /// DDIM's noise: 0 none (deterministic), 1 as much as the ancestral sampler's
@@ -114,7 +114,7 @@ pub fn run(args: &SampleArgs, device: &DeviceArgs) -> Result<ExitCode, CliError>
     check_channels(&pipeline, args)?;
     let timesteps = pipeline.scheduler.num_train_timesteps;
     let steps = args.steps.unwrap_or(match args.sampler.as_str() {
-        "ddpm" => timesteps,
+        "ddpm" | "langevin" => timesteps,
         _ => timesteps.min(50),
     });
     let gpu = device.open()?;
