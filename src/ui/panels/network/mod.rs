@@ -373,4 +373,4 @@ impl Panel for Network {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
