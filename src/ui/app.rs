@@ -400,7 +400,9 @@ impl App {
                     Frame::new().inner_margin(Margin::same(pad)).show(ui, |ui| {
                         ui.set_min_width(ui.available_width());
                         ui.spacing_mut().item_spacing.y = theme::PAD - 4.0;
-                        let card = panel.card().or_else(|| strings::cards::of(id));
+                        let card = panel
+                            .card()
+                            .or_else(|| strings::cards::of(id, self.shared.objective()));
                         if let Some(card) = card {
                             self.areas.card = widgets::card(ui, id, card).rect;
                         }

@@ -3,9 +3,12 @@ use egui_kittest::{
     Harness,
     kittest::{NodeT as _, Queryable as _},
 };
-use noiselab::session::{
-    event::{Event, Job},
-    link::{Link, Recording},
+use noiselab::{
+    diffusion::Objective,
+    session::{
+        event::{Event, Job},
+        link::{Link, Recording},
+    },
 };
 
 use super::*;
@@ -491,7 +494,7 @@ fn strange_addresses_change_nothing() {
 #[test]
 fn cards_unfold_and_read_their_equations_aloud() {
     for room in ids() {
-        let Some(card) = strings::cards::of(room) else {
+        let Some(card) = strings::cards::of(room, Objective::Epsilon) else {
             continue;
         };
         for size in SIZES {
