@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use egui::{Theme, Vec2};
+use egui::{Color32, Theme, Vec2};
 use egui_kittest::{Harness, SnapshotOptions, try_image_snapshot_options, wgpu::WgpuTestRenderer};
 use image::{
     RgbaImage,
@@ -70,7 +70,7 @@ impl Scene {
         let mut events = vec![
             Event::Ready {
                 adapter: "An adapter".into(),
-                software: true,
+                software: false,
             },
             Event::Data(data(SIDE, 1, 60)),
             Event::Model(Arc::new(ModelInfo {
@@ -191,6 +191,17 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots")
 }
 
+/// Lays what was drawn over a colour, as a window does.
+fn lay_over(image: &mut RgbaImage, ground: Color32) {
+    let ground = ground.to_array();
+    for pixel in image.pixels_mut() {
+        let clear = 255 - u32::from(pixel.0[3]);
+        for (value, below) in pixel.0.iter_mut().zip(ground) {
+            *value = value.saturating_add((u32::from(below) * clear / 255) as u8);
+        }
+    }
+}
+
 /// Compares a picture with the kept one of that name, or keeps it.
 fn compare(image: &RgbaImage, folder: &Path, name: &str) -> Result<(), String> {
     let pixels = image.width() as usize * image.height() as usize;
@@ -234,8 +245,8 @@ fn every_room_looks_as_it_did() {
                 scene.settle(&mut harness, &recording);
                 let name = format!("{room}-{}x{}-{theme_name}", size[0], size[1]);
                 let mut image = harness.render().expect("a picture");
-                // The margin that the stage leaves is clear; files have no such thing.
-                image.pixels_mut().for_each(|pixel| pixel.0[3] = 255);
+                let style = harness.ctx.style_of(theme);
+                lay_over(&mut image, style.visuals.panel_fill);
                 faults.extend(compare(&image, &folder(), &name).err());
                 known.insert(format!("{name}.png"));
             }
