@@ -348,6 +348,10 @@ impl Session {
             return Pumped::Idle;
         }
         let (job, outcome) = self.pump_one();
+        if matches!(outcome, Ok(Pumped::Idle)) {
+            // Nobody else would hear that the device is gone.
+            self.gpu.poll();
+        }
         match outcome {
             Ok(pumped) => pumped,
             Err(e) => {

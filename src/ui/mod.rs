@@ -9,6 +9,7 @@ pub mod device;
 pub mod files;
 mod help;
 mod keys;
+pub mod lost;
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
 #[cfg(target_arch = "wasm32")]

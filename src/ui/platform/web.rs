@@ -23,6 +23,7 @@ use crate::ui::{
     app::App,
     device,
     files::{Answer, Outbox},
+    lost::Lost,
     page,
     status::{Controls, Meter},
     strings::files as text,
@@ -164,7 +165,7 @@ pub fn remember(key: &str, value: &str) {
 }
 
 /// Loads the page anew.
-pub fn restart(_ctx: &egui::Context) {
+pub fn restart(_lost: &Lost) {
     page::reload();
 }
 
