@@ -8,7 +8,7 @@ use std::{cell::RefCell, rc::Rc};
 use std::{fmt, sync::Arc};
 #[cfg(not(target_arch = "wasm32"))]
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -25,9 +25,8 @@ pub struct Link {
     events: Receiver<Event>,
     #[cfg(not(target_arch = "wasm32"))]
     worker: Option<std::thread::JoinHandle<()>>,
-    /// Until when the session leaves the device to the interface.
     #[cfg(not(target_arch = "wasm32"))]
-    held: Arc<Mutex<Held>>,
+    hold: Hold,
     #[cfg(target_arch = "wasm32")]
     session: Rc<RefCell<Session>>,
 }
@@ -38,12 +37,61 @@ impl fmt::Debug for Link {
     }
 }
 
-/// When the interface has the device for itself.
+/// Leaves the device to the interface while a frame is drawn: on a software adapter both would share the
+/// processor, and a submission keeps others waiting. Cheap to clone.
 #[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
+pub struct Hold(Arc<(Mutex<Held>, Condvar)>);
+
+#[cfg(not(target_arch = "wasm32"))]
+#[derive(Debug, Default)]
 struct Held {
-    from: Instant,
-    until: Instant,
+    /// The session submits nothing before this moment.
+    until: Option<Instant>,
+    /// When it last was free to.
+    freed: Option<Instant>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Hold {
+    /// The longest frame that is waited for.
+    const LONGEST: Duration = Duration::from_millis(150);
+    /// Frames that follow each other without a gap leave the session one slice in this time.
+    const STARVED: Duration = Duration::from_millis(200);
+    /// How often the device is asked whether the frame is done.
+    const LOOK: Duration = Duration::from_millis(1);
+
+    /// A frame begins: until [`Hold::release`] the session submits nothing, or one slice when it would starve.
+    pub fn take(&self) {
+        let mut held = self.lock();
+        held.until = Some(Instant::now() + Self::LONGEST);
+    }
+
+    /// The frame is drawn.
+    pub fn release(&self) {
+        self.lock().until = None;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until the session may submit, calling `look` in between; `look` may lead to [`Hold::release`].
+    fn wait(&self, look: impl Fn()) {
+        loop {
+            let mut held = self.lock();
+            let now = Instant::now();
+            let starved = held.freed.is_none_or(|t| now >= t + Self::STARVED);
+            if starved || held.until.is_none_or(|t| now >= t) {
+                held.freed = Some(now);
+                return;
+            }
+            let woken = self.0.1.wait_timeout(held, Self::LOOK);
+            drop(woken);
+            look();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The session's end of a [`Link`] in tests: what was sent, and what is to be heard.
@@ -66,8 +114,8 @@ impl Link {
         let (commands, inbox) = channel();
         let (outbox, events) = channel();
         let gpu = Arc::clone(gpu);
-        let held = Arc::new(Mutex::new(Held::none()));
-        let seen = Arc::clone(&held);
+        let hold = Hold::default();
+        let seen = hold.clone();
         let worker = std::thread::Builder::new()
             .name("session".into())
             .spawn(move || work(&gpu, (&inbox, &outbox), &seen, &wake))?;
@@ -75,25 +123,14 @@ impl Link {
             commands,
             events,
             worker: Some(worker),
-            held,
+            hold,
         })
     }
 
-    /// Asks the session to submit nothing for `time`, as a frame is about to be drawn: on a software
-    /// adapter both would share the processor. At most half of the time is granted.
-    pub fn hold(&self, time: Duration) {
-        let time = time.min(Self::LONGEST_HOLD);
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if now >= held.until + (held.until - held.from) {
-            *held = Held {
-                from: now,
-                until: now + time,
-            };
-        }
+    /// What keeps the session off the device while a frame is drawn.
+    pub fn hold(&self) -> Hold {
+        self.hold.clone()
     }
-
-    const LONGEST_HOLD: Duration = Duration::from_millis(80);
 
     /// A link without a session, for tests of an interface.
     pub fn recording() -> (Self, Recording) {
@@ -103,7 +140,7 @@ impl Link {
             commands,
             events,
             worker: None,
-            held: Arc::new(Mutex::new(Held::none())),
+            hold: Hold::default(),
         };
         let recording = Recording {
             commands: received,
@@ -133,29 +170,17 @@ impl Link {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-impl Held {
-    fn none() -> Self {
-        let now = Instant::now();
-        Self {
-            from: now,
-            until: now,
-        }
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
 fn work(
     gpu: &Arc<Gpu>,
     (inbox, outbox): (&Receiver<Command>, &Sender<Event>),
-    held: &Mutex<Held>,
+    hold: &Hold,
     wake: &dyn Fn(),
 ) {
     use super::live::Pumped;
 
     let mut session = Session::new(gpu);
     loop {
-        let until = held.lock().unwrap_or_else(PoisonError::into_inner).until;
-        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        hold.wait(|| gpu.poll());
         let pumped = session.pump();
         let events = session.take_events();
         let any = !events.is_empty();
@@ -230,4 +255,44 @@ impl Link {
 
     /// Ends the session.
     pub fn close(self) {}
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_holds_the_session_off_until_it_is_drawn() {
+        let hold = Hold::default();
+        let looks = std::cell::Cell::new(0);
+        let look = || {
+            looks.set(looks.get() + 1);
+            if looks.get() == 3 {
+                hold.release();
+            }
+        };
+        hold.wait(look);
+        assert_eq!(looks.get(), 0, "nothing is held");
+        hold.take();
+        hold.wait(look);
+        assert_eq!(looks.get(), 3, "it waits for the frame");
+        hold.wait(look);
+        assert_eq!(looks.get(), 3, "and is free again");
+    }
+
+    #[test]
+    fn frames_without_end_do_not_starve_the_session() {
+        let hold = Hold::default();
+        hold.wait(|| {});
+        let begun = Instant::now();
+        for _ in 0..3 {
+            hold.take();
+            hold.wait(|| hold.take());
+        }
+        assert!(begun.elapsed() >= Hold::STARVED * 3);
+        assert!(
+            begun.elapsed() < Hold::STARVED * 30,
+            "it is free now and then"
+        );
+    }
 }

@@ -35,7 +35,7 @@ impl Pace {
     };
     /// Beside an interface that draws.
     pub const INTERACTIVE: Self = Self {
-        slice: Duration::from_millis(12),
+        slice: Duration::from_millis(6),
         in_flight: 2,
         rest: 0.0,
     };
@@ -107,6 +107,12 @@ impl Pacer {
         Some(self.rate * self.pace.slice.as_secs_f64())
     }
 
+    /// Whether a caller that began then has used up a slice's time; software adapters compute while they are
+    /// submitted to.
+    pub fn is_spent(&self, begun: Instant) -> bool {
+        begun.elapsed() >= self.pace.slice
+    }
+
     /// Submits commands of that cost.
     pub fn submit(&mut self, gpu: &Gpu, commands: wgpu::CommandBuffer, cost: f64) {
         self.submissions += 1;
@@ -143,6 +149,12 @@ impl Pacer {
             // Small submissions say little about the rate; large ones are believed at once.
             let weight = (seconds / self.pace.slice.as_secs_f64()).clamp(0.05, 0.5);
             let rate = (s.cost / seconds).clamp(1e7, 1e15);
+            // A slow one may have shared the device with a frame that was drawn meanwhile.
+            let weight = if rate < self.rate {
+                0.25 * weight
+            } else {
+                weight
+            };
             self.rate *= (rate / self.rate).powf(weight);
             if self.pace.rest > 0.0 {
                 self.resume_at = Some(now + took.mul_f64(self.pace.rest));

@@ -3,6 +3,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use web_time::Instant;
+
 use super::{
     event::{ReverseFilms, ReverseFrame},
     pacer::{Pace, Pacer},
@@ -393,8 +395,9 @@ impl SampleRun {
     /// A lost device.
     pub fn pump(&mut self) -> Result<bool> {
         self.gpu.check()?;
+        let begun = Instant::now();
         for _ in 0..Pacer::AT_ONCE {
-            if self.first >= self.request.count {
+            if self.first >= self.request.count || self.pacer.is_spent(begun) {
                 break;
             }
             let Some(budget) = self.pacer.budget(&self.gpu) else {

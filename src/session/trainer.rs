@@ -517,8 +517,9 @@ impl Trainer {
         if let Some(e) = self.failure.take() {
             return Err(e);
         }
+        let begun = Instant::now();
         for _ in 0..Pacer::AT_ONCE {
-            if self.step >= until {
+            if self.step >= until || self.pacer.is_spent(begun) {
                 break;
             }
             if self.phase == Phase::Update && !self.ring.has_room() {

@@ -22,7 +22,7 @@ use super::{
     widgets,
 };
 #[cfg(not(target_arch = "wasm32"))]
-use super::{lost::Kept, measure::Measure};
+use super::{frame_end, lost::Kept, measure::Measure};
 
 /// Something that draws over the app: the measuring mode's figures.
 pub type Overlay = Box<dyn FnMut(&mut Ui)>;
@@ -406,6 +406,7 @@ impl App {
             return;
         }
         self.apply_look(&ctx);
+        theme::set_flat(&ctx, self.shared.software);
         keys::handle(self, &ctx);
         let seconds = f64::from(ui.input(|i| i.stable_dt));
         self.shared.time.advance(seconds);
@@ -450,8 +451,8 @@ impl App {
 
     fn draw_room(&mut self, ui: &mut Ui) {
         let pad = if theme::is_phone(ui) { 12 } else { 16 };
-        let frame = Frame::new().fill(ui.visuals().panel_fill);
-        let shown = egui::CentralPanel::default().frame(frame).show(ui, |ui| {
+        // Its ground is what the window is cleared to: one layer less to fill.
+        let shown = egui::CentralPanel::no_frame().show(ui, |ui| {
             let Some(panel) = self.panels.get_mut(self.current) else {
                 return;
             };
@@ -559,6 +560,7 @@ impl App {
             .fixed_pos(at)
             .show(ctx, |ui| {
                 theme::section_frame(ui)
+                    .fill(theme::card_fill(ui))
                     .inner_margin(Margin::same(8))
                     .show(ui, |ui| {
                         ui.style_mut().override_text_style = Some(egui::TextStyle::Monospace);
@@ -571,32 +573,54 @@ impl App {
 impl eframe::App for App {
     #[cfg_attr(
         target_arch = "wasm32",
-        expect(unused_variables, reason = "only natively another thread submits")
+        expect(unused_variables, reason = "only natively a window is looked at")
     )]
-    fn logic(&mut self, ctx: &Context, frame: &mut eframe::Frame) {
-        // About as long as the last frame took.
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         #[cfg(not(target_arch = "wasm32"))]
-        if let Some(seconds) = frame.info().cpu_usage {
-            let time = std::time::Duration::try_from_secs_f32(seconds).unwrap_or_default();
-            self.shared.link.hold(time);
+        {
+            self.look_whether_hidden(ctx);
+            // No frame follows that would let go again where the window is hidden.
+            if !self.hidden {
+                self.shared.link.hold().take();
+            }
         }
-        #[cfg(not(target_arch = "wasm32"))]
-        self.look_whether_hidden(ctx);
         self.listen();
         #[cfg(not(target_arch = "wasm32"))]
         self.look_whether_lost();
     }
 
+    fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {
+        visuals.panel_fill.to_normalized_gamma_f32()
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn raw_input_hook(&mut self, _ctx: &Context, input: &mut egui::RawInput) {
+        if let Some(measure) = &mut self.measure {
+            measure.pretend(input);
+        }
+    }
+
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(measure) = &mut self.measure
-            && measure.frame(&self.shared, ui.ctx())
+            && measure.frame(&self.shared)
         {
             println!("{:#}", measure.report());
             self.measure = None;
             ui.ctx().send_viewport_cmd(egui::ViewportCommand::Close);
         }
         self.draw(ui);
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let hold = self.shared.link.hold();
+            let measured = self.measure.as_ref().map(Measure::answer);
+            frame_end::then(ui, move || {
+                hold.release();
+                if let Some(measured) = &measured {
+                    measured();
+                }
+            });
+        }
     }
 
     #[cfg(not(target_arch = "wasm32"))]

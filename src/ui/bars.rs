@@ -36,7 +36,7 @@ pub fn other_speed(now: f32, faster: bool) -> f32 {
 
 fn bar_frame(ui: &Ui, x: i8, y: i8) -> Frame {
     Frame::new()
-        .fill(theme::card_fill(ui))
+        .fill(theme::surface(ui))
         .inner_margin(Margin::symmetric(x, y))
 }
 
@@ -131,7 +131,7 @@ fn rail_item(ui: &mut Ui, number: usize, title: &str, chosen: bool, narrow: bool
 
 /// The line at the top: the room's name and the tools. Gives the place of the tools.
 pub fn tools(app: &mut App, ui: &mut Ui) -> Rect {
-    let frame = bar_frame(ui, 16, 8).fill(ui.visuals().panel_fill);
+    let frame = bar_frame(ui, 16, 8).fill(egui::Color32::TRANSPARENT);
     let (titles, current) = app.rooms();
     let mut place = Rect::NOTHING;
     Panel::top("tools")

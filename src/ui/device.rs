@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use noiselab::gpu::{AdapterChoice, Gpu};
 
+/// Not wanted: the rooms have no gradients that would show bands, and a software adapter pays for every pixel.
+pub const DITHERING: bool = false;
+
 /// How eframe is to open the device.
 pub fn configuration(choice: &AdapterChoice) -> egui_wgpu::WgpuConfiguration {
     let mut setup = egui_wgpu::WgpuSetupCreateNew::without_display_handle();

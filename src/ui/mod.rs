@@ -7,6 +7,8 @@ pub mod app;
 mod bars;
 pub mod device;
 pub mod files;
+#[cfg(not(target_arch = "wasm32"))]
+mod frame_end;
 mod help;
 mod keys;
 pub mod lost;

@@ -287,6 +287,25 @@ pub fn card_fill(ui: &Ui) -> Color32 {
     greys(ui.visuals().dark_mode).card
 }
 
+/// Whether large surfaces get no ground of their own: a software adapter pays for every pixel that is filled, about
+/// as much for the sections' grounds as for all that is on them.
+pub fn set_flat(ctx: &egui::Context, flat: bool) {
+    ctx.data_mut(|d| d.insert_temp(flat_id(), flat));
+}
+
+fn flat_id() -> egui::Id {
+    egui::Id::unique("flat surfaces")
+}
+
+/// The ground of a large surface: [`card_fill`], or nothing, see [`set_flat`].
+pub fn surface(ui: &Ui) -> Color32 {
+    if ui.data(|d| d.get_temp(flat_id()).unwrap_or(false)) {
+        Color32::TRANSPARENT
+    } else {
+        card_fill(ui)
+    }
+}
+
 /// The ground of pictures and plots.
 pub fn sunken(ui: &Ui) -> Color32 {
     greys(ui.visuals().dark_mode).sunken
@@ -348,7 +367,7 @@ pub fn section<R>(ui: &mut Ui, title: &str, add: impl FnOnce(&mut Ui) -> R) -> I
 pub fn section_frame(ui: &Ui) -> Frame {
     let pad = if is_phone(ui) { 12 } else { 16 };
     Frame::new()
-        .fill(card_fill(ui))
+        .fill(surface(ui))
         .stroke(Stroke::new(1.0, line(ui)))
         .corner_radius(CornerRadius::same(8))
         .inner_margin(Margin::same(pad))

@@ -49,6 +49,7 @@ pub struct Options {
 pub fn run(wanted: &Options) -> Result<(), String> {
     let options = eframe::NativeOptions {
         renderer: eframe::Renderer::Wgpu,
+        dithering: device::DITHERING,
         wgpu_options: device::configuration(&wanted.adapter),
         viewport: egui::ViewportBuilder::default()
             .with_title("noiselab")
@@ -71,7 +72,7 @@ pub fn run(wanted: &Options) -> Result<(), String> {
         }
         lose_later(cc);
         if let Some(length) = wanted.measure {
-            app.measure(Measure::new(wanted.started, length, &cc.egui_ctx));
+            app.measure(Measure::new(wanted.started, length, cc));
         }
         Ok(Box::new(app))
     };

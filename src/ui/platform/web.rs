@@ -46,7 +46,28 @@ struct Page {
     /// The last tick found nothing to do.
     idle: bool,
     ticks: u64,
+    /// When the frame began that the device has not drawn yet.
+    drawing: Option<Instant>,
+    /// How long the last one took.
+    frame_time: Duration,
+    /// When the session last had its turn.
+    turn: Instant,
     hidden: Option<Rest>,
+}
+
+impl Page {
+    /// The longest frame that the session waits for.
+    const LONGEST: Duration = Duration::from_millis(300);
+    /// Frames that follow each other without a gap leave it a turn in this time.
+    const STARVED: Duration = Duration::from_millis(100);
+
+    /// Whether the session is to leave the device to the frame under way, see
+    /// [`Hold`](noiselab::session::link), which does the same for the window.
+    fn is_drawing(&self) -> bool {
+        self.hidden.is_none()
+            && self.drawing.is_some_and(|t| t.elapsed() < Self::LONGEST)
+            && self.turn.elapsed() < Self::STARVED
+    }
 }
 
 /// What happened while the page was hidden.
@@ -93,6 +114,7 @@ async fn run() -> Result<(), String> {
         .ok_or("The page has no canvas.")?;
     let options = eframe::WebOptions {
         wgpu_options: device::configuration(&AdapterChoice::Best),
+        dithering: device::DITHERING,
         ..Default::default()
     };
     let runner = eframe::WebRunner::new();
@@ -126,6 +148,9 @@ fn attach(cc: &eframe::CreationContext<'_>, app: &App) {
         events: VecDeque::new(),
         idle: false,
         ticks: 0,
+        drawing: None,
+        frame_time: Duration::ZERO,
+        turn: Instant::now(),
         hidden: None,
     };
     PAGE.set(Some(attached));
@@ -136,6 +161,7 @@ pub fn poll(link: &mut Link) -> Vec<Event> {
     METER.with_borrow_mut(|meter| meter.frame(Instant::now()));
     page::drawn();
     let mut events: Vec<Event> = with_page(|page| {
+        page.drawing = Some(Instant::now());
         if std::mem::take(&mut page.idle) {
             // What this frame asks for is not to wait for the next slow tick.
             page::wake();
@@ -183,6 +209,10 @@ const REST: Duration = Duration::from_secs(2);
 pub fn tick() -> i32 {
     let wait = with_page(|page| {
         page.ticks += 1;
+        if page.is_drawing() {
+            return WAITING;
+        }
+        page.turn = Instant::now();
         let start = Instant::now();
         let busy = page.link.pump();
         let worked = start.elapsed() > Duration::from_micros(500);
@@ -192,8 +222,10 @@ pub fn tick() -> i32 {
             if events.iter().any(urgent) {
                 page.ctx.request_repaint();
             } else {
-                // Figures of training may come by the hundred; they can wait for one another.
-                page.ctx.request_repaint_after(Duration::from_millis(40));
+                // Figures of training may come by the hundred; they can wait for one another, and on a slow device
+                // for the frames that answer a user.
+                let pause = page.frame_time.mul_f64(2.0).max(Duration::from_millis(40));
+                page.ctx.request_repaint_after(pause);
             }
             page.events.extend(events);
         }
@@ -262,12 +294,16 @@ fn now() -> f64 {
 /// A frame was submitted that answers input from `since` (−1 for none).
 #[wasm_bindgen]
 pub fn painted(since: f64) {
-    if since < 0.0 {
-        return;
-    }
     with_page(|page| {
         page.queue.on_submitted_work_done(move || {
-            METER.with_borrow_mut(|meter| meter.wait(now() - since));
+            with_page(|page| {
+                if let Some(begun) = page.drawing.take() {
+                    page.frame_time = begun.elapsed().min(Page::LONGEST);
+                }
+            });
+            if since >= 0.0 {
+                METER.with_borrow_mut(|meter| meter.wait(now() - since));
+            }
         });
     });
 }
