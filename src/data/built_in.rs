@@ -4,8 +4,9 @@
 //! labels, test images, test labels. `scripts/make_datasets.py` makes and verifies them.
 
 use super::source::Stream;
-use super::{DataError, Dataset, LoadOptions, Parts, finish, idx};
-use std::path::Path;
+use super::{DataError, Dataset, Images, LoadOptions, Parts, finish, idx};
+use std::{fmt, io::Read, path::Path, time::Duration};
+use web_time::Instant;
 
 /// A data set that comes with the program.
 #[derive(Debug)]
@@ -90,32 +91,103 @@ impl BuiltIn {
     /// # Errors
     /// [`DataError`] if they are damaged, or as for [`Self::open`].
     pub fn decode(&self, asset: &[u8], options: &LoadOptions) -> Result<Dataset, DataError> {
-        let mut stream = Stream {
-            path: self.file.into(),
-            packing: Some("brotli"),
-            reader: Box::new(brotli_decompressor::Decompressor::new(asset, 1 << 16)),
-            done: 0,
-        };
-        let mut part = || {
-            let mut images = idx::read_images(&mut stream)?;
-            let labels = idx::read_labels(&mut stream)?;
-            idx::attach(&mut images, labels, Path::new(self.file))?;
-            Ok::<_, DataError>(images)
-        };
-        let (train, test) = (part()?, part()?);
-        stream.expect_end()?;
+        let mut unpacking = self.unpack(asset, options);
+        loop {
+            if let Some(dataset) = unpacking.step(Duration::MAX)? {
+                return Ok(dataset);
+            }
+        }
+    }
+
+    /// The same bit by bit, for a page that must not stand still meanwhile.
+    pub fn unpack<'a>(&self, asset: impl Read + 'a, options: &LoadOptions) -> Unpacking<'a> {
+        Unpacking {
+            name: self.name,
+            class_names: self.class_names,
+            options: options.clone(),
+            stream: Stream {
+                path: self.file.into(),
+                packing: Some("brotli"),
+                reader: Box::new(brotli_decompressor::Decompressor::new(asset, 1 << 16)),
+                done: 0,
+            },
+            reading: None,
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// An asset that is being decoded.
+pub struct Unpacking<'a> {
+    name: &'static str,
+    class_names: &'static [&'static str],
+    options: LoadOptions,
+    stream: Stream<'a>,
+    /// Images under way: what their header says, and the pixels so far.
+    reading: Option<(idx::ImagesHeader, Vec<u8>)>,
+    /// The training and the test images, once they are there.
+    parts: Vec<Images>,
+}
+
+impl fmt::Debug for Unpacking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unpacking({}, {} bytes)", self.name, self.stream.done)
+    }
+}
+
+impl Unpacking<'_> {
+    /// Bytes at a time: about a millisecond.
+    const CHUNK: u64 = 1 << 16;
+    /// Memory that is taken at once for pixels; a header that claims more may lie.
+    const RESERVE: u64 = 64 << 20;
+
+    /// Goes on for about `time`; the data set once it is complete.
+    ///
+    /// # Errors
+    /// As for [`BuiltIn::decode`].
+    pub fn step(&mut self, time: Duration) -> Result<Option<Dataset>, DataError> {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            if let [_, _] = self.parts[..] {
+                return self.finish().map(Some);
+            }
+            let (header, pixels) = match &mut self.reading {
+                Some(reading) => reading,
+                None => {
+                    let header = idx::ImagesHeader::read(&mut self.stream)?;
+                    let pixels = Vec::with_capacity(header.bytes.min(Self::RESERVE) as usize);
+                    self.reading.insert((header, pixels))
+                }
+            };
+            let missing = header.bytes - pixels.len() as u64;
+            if missing > 0 {
+                pixels.extend(self.stream.read(missing.min(Self::CHUNK))?);
+                continue;
+            }
+            let mut images = header.images(std::mem::take(pixels))?;
+            self.reading = None;
+            let labels = idx::read_labels(&mut self.stream)?;
+            idx::attach(&mut images, labels, &self.stream.path)?;
+            self.parts.push(images);
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self) -> Result<Dataset, DataError> {
+        self.stream.expect_end()?;
+        let test = self.parts.pop();
         let parts = Parts {
-            train,
-            test: Some(test),
+            train: self.parts.pop().unwrap_or_default(),
+            test,
             class_names: self.class_names.iter().map(|&name| name.into()).collect(),
         };
-        finish(Path::new(self.name), parts, options)
+        finish(Path::new(self.name), parts, &self.options)
     }
 }
 
 #[cfg(all(test, feature = "embedded-data"))]
 mod tests {
-    use super::super::{Images, open};
+    use super::super::open;
     use super::*;
 
     fn crc32(bytes: &[u8]) -> u32 {
@@ -202,6 +274,23 @@ mod tests {
         );
         assert_eq!(set.train.padded(32), padded.train);
         assert_eq!(set.class_names[9], "Ankle boot");
+    }
+
+    #[test]
+    fn in_slices_it_is_the_same_set_and_no_slice_is_long() {
+        let set = &BUILT_IN[1];
+        let options = LoadOptions::default();
+        let whole = set.open(&options).unwrap();
+        let mut unpacking = set.unpack(set.asset.unwrap(), &options);
+        let mut slices = 0;
+        let found = loop {
+            slices += 1;
+            if let Some(found) = unpacking.step(Duration::from_micros(500)).unwrap() {
+                break found;
+            }
+        };
+        assert_eq!(found.content_hash, whole.content_hash);
+        assert!(slices > 20, "{slices}");
     }
 
     #[test]

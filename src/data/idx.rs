@@ -173,30 +173,44 @@ fn read_sizes(stream: &mut Stream, dimensions: &[u8], what: &str) -> Result<Vec<
         .collect())
 }
 
+/// What an IDX file of images, [N, H, W] or [N, H, W, C], says of itself.
+pub(super) struct ImagesHeader {
+    sizes: Vec<u64>,
+    /// Bytes of pixels that follow.
+    pub bytes: u64,
+}
+
+impl ImagesHeader {
+    /// Reads it; what follows is left in the stream.
+    pub fn read(stream: &mut Stream) -> Result<Self, DataError> {
+        let sizes = read_sizes(stream, &[3, 4], "images")?;
+        let channels = sizes.get(3).copied().unwrap_or(1);
+        let product = sizes.iter().try_fold(1u64, |a, &b| a.checked_mul(b));
+        if product == Some(0) || !matches!(channels, 1 | 3) {
+            return Err(DataError::Corrupt {
+                path: stream.path.clone(),
+                format: "IDX",
+                reason: format!("its header claims images of the shape {sizes:?}"),
+            });
+        }
+        // A header that overflows 64 bits is refused as too large.
+        let bytes = product.unwrap_or(u64::MAX);
+        stream.check_size(bytes)?;
+        Ok(Self { sizes, bytes })
+    }
+
+    /// The images of these pixels.
+    pub fn images(&self, pixels: Vec<u8>) -> Result<Images, DataError> {
+        let size = |i: usize| self.sizes.get(i).map_or(1, |&s| s as usize);
+        Images::new(size(1), size(2), size(3), pixels, None)
+    }
+}
+
 /// Reads one IDX file of images, [N, H, W] or [N, H, W, C]; what follows is left in the stream.
 pub(super) fn read_images(stream: &mut Stream) -> Result<Images, DataError> {
-    let sizes = read_sizes(stream, &[3, 4], "images")?;
-    let channels = sizes.get(3).copied().unwrap_or(1);
-    let product = sizes.iter().try_fold(1u64, |a, &b| a.checked_mul(b));
-    let impossible = |reason: String| DataError::Corrupt {
-        path: stream.path.clone(),
-        format: "IDX",
-        reason,
-    };
-    if product == Some(0) || !matches!(channels, 1 | 3) {
-        return Err(impossible(format!(
-            "its header claims images of the shape {sizes:?}"
-        )));
-    }
-    // A header that overflows 64 bits is refused as too large below.
-    let bytes = stream.read(product.unwrap_or(u64::MAX))?;
-    Images::new(
-        sizes[1] as usize,
-        sizes[2] as usize,
-        channels as usize,
-        bytes,
-        None,
-    )
+    let header = ImagesHeader::read(stream)?;
+    let pixels = stream.read(header.bytes)?;
+    header.images(pixels)
 }
 
 /// Reads one IDX file of labels, `[N]`; what follows is left in the stream.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use batches::Shuffle;
-pub use built_in::{BUILT_IN, BuiltIn};
+pub use built_in::{BUILT_IN, BuiltIn, Unpacking};
 pub use images::{Dataset, Images};
 pub use source::{ReadSeek, Source};
 

@@ -217,15 +217,21 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Reads exactly `count` bytes; memory grows with what is there, not with what is asked for.
-    pub fn read(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
-        if count > MAX_BYTES {
+    /// Refuses more than [`MAX_BYTES`].
+    pub fn check_size(&self, bytes: u64) -> Result<(), DataError> {
+        if bytes > MAX_BYTES {
             return Err(DataError::TooLarge {
                 path: self.path.clone(),
-                bytes: count,
+                bytes,
                 limit: MAX_BYTES,
             });
         }
+        Ok(())
+    }
+
+    /// Reads exactly `count` bytes; memory grows with what is there, not with what is asked for.
+    pub fn read(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
+        self.check_size(count)?;
         let mut bytes = Vec::new();
         let done = (&mut self.reader).take(count).read_to_end(&mut bytes);
         done.map_err(|e| self.error(e))?;

@@ -235,7 +235,8 @@ impl Gpu {
             let (lost, flag) = (Arc::clone(&lost), Arc::clone(&poisoned));
             device.set_device_lost_callback(move |reason, message| {
                 if let Ok(mut slot) = lost.lock() {
-                    *slot = Some(format!("{reason:?}: {message}"));
+                    let text = format!("{reason:?}: {message}");
+                    *slot = Some(text.trim_end_matches([':', ' ']).to_owned());
                 }
                 flag.store(true, Ordering::Release);
             });

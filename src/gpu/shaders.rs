@@ -57,6 +57,36 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("optimizer/adam", "state"),
 ];
 
+/// Constants that stand before a kernel's source: names and values.
+pub type Constants = &'static [(&'static str, u32)];
+
+/// The kernels whose source needs constants, with those that the networks at hand use. The tests compile each.
+static CONSTANTS: &[(&str, &[Constants])] = &[
+    (
+        "layers/attention",
+        &[
+            &[("HEAD_DIM4", 2), ("ROWS", 8)],
+            &[("HEAD_DIM4", 2), ("ROWS", 4)],
+            &[("HEAD_DIM4", 2), ("ROWS", 1)],
+            &[("HEAD_DIM4", 8), ("ROWS", 2)],
+            &[("HEAD_DIM4", 64), ("ROWS", 1)],
+        ],
+    ),
+    (
+        "layers/conv3x3_subgroup",
+        &[&[("LANES", 4)], &[("LANES", 8)]],
+    ),
+    ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
+];
+
+impl Shader {
+    /// The sets of constants with which it is compiled: an empty one for a source that needs none.
+    pub fn constants(&self) -> &'static [Constants] {
+        let found = CONSTANTS.iter().find(|(stem, _)| *stem == self.stem);
+        found.map_or(&[&[]], |(_, all)| all)
+    }
+}
+
 /// The shader of that stem.
 pub fn find(stem: &str) -> Option<&'static Shader> {
     SHADERS.iter().find(|s| s.stem == stem)
@@ -66,7 +96,7 @@ pub fn find(stem: &str) -> Option<&'static Shader> {
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::SHADERS;
+    use super::{CONSTANTS, Constants, SHADERS, find};
     use crate::{
         gpu::{
             cloud, film,
@@ -75,55 +105,40 @@ mod tests {
         nn::{batch, exact, layers, loss, optimizer, sample_step},
     };
 
-    type Defines = &'static [(&'static str, u32)];
-
-    /// The host's `Params` of each kernel file, and constants that its source needs.
-    fn expected() -> Vec<(&'static str, usize, Defines)> {
+    /// The host's `Params` of each kernel file.
+    fn expected() -> Vec<(&'static str, usize)> {
         use layers::{
             add, attention, column_sum, concat, conv2d, dropout, group_norm, resample, scale, silu,
             time_embedding,
         };
-        const LANES: Defines = &[("LANES", 8)];
         vec![
-            ("diffusion/exact", size_of::<exact::Params>(), &[]),
-            ("diffusion/q_sample", size_of::<batch::Params>(), &[]),
-            ("diffusion/step", size_of::<sample_step::Params>(), &[]),
-            ("display/cloud", size_of::<cloud::Params>(), &[]),
-            ("display/tiles", size_of::<film::Params>(), &[]),
-            ("layers/add", size_of::<add::Params>(), &[]),
-            (
-                "layers/attention",
-                size_of::<attention::Params>(),
-                &[("HEAD_DIM4", 2), ("ROWS", 4)],
-            ),
-            ("layers/column_sum", size_of::<column_sum::Params>(), &[]),
-            ("layers/concat", size_of::<concat::Params>(), &[]),
-            ("layers/conv2d", size_of::<conv2d::Params>(), &[]),
-            ("layers/conv3x3", size_of::<conv2d::Params>(), &[]),
-            (
-                "layers/conv3x3_subgroup",
-                size_of::<conv2d::Params>(),
-                LANES,
-            ),
-            ("layers/conv3x3_wide", size_of::<conv2d::Params>(), LANES),
-            ("layers/dropout", size_of::<dropout::Params>(), &[]),
-            ("layers/group_norm", size_of::<group_norm::Params>(), &[]),
-            ("layers/resample", size_of::<resample::Params>(), &[]),
-            ("layers/scale", size_of::<scale::Params>(), &[]),
-            ("layers/silu", size_of::<silu::Params>(), &[]),
-            (
-                "layers/time_embedding",
-                size_of::<time_embedding::Params>(),
-                &[],
-            ),
-            ("loss", size_of::<loss::Params>(), &[]),
-            ("optimizer/adam", size_of::<optimizer::Params>(), &[]),
+            ("diffusion/exact", size_of::<exact::Params>()),
+            ("diffusion/q_sample", size_of::<batch::Params>()),
+            ("diffusion/step", size_of::<sample_step::Params>()),
+            ("display/cloud", size_of::<cloud::Params>()),
+            ("display/tiles", size_of::<film::Params>()),
+            ("layers/add", size_of::<add::Params>()),
+            ("layers/attention", size_of::<attention::Params>()),
+            ("layers/column_sum", size_of::<column_sum::Params>()),
+            ("layers/concat", size_of::<concat::Params>()),
+            ("layers/conv2d", size_of::<conv2d::Params>()),
+            ("layers/conv3x3", size_of::<conv2d::Params>()),
+            ("layers/conv3x3_subgroup", size_of::<conv2d::Params>()),
+            ("layers/conv3x3_wide", size_of::<conv2d::Params>()),
+            ("layers/dropout", size_of::<dropout::Params>()),
+            ("layers/group_norm", size_of::<group_norm::Params>()),
+            ("layers/resample", size_of::<resample::Params>()),
+            ("layers/scale", size_of::<scale::Params>()),
+            ("layers/silu", size_of::<silu::Params>()),
+            ("layers/time_embedding", size_of::<time_embedding::Params>()),
+            ("loss", size_of::<loss::Params>()),
+            ("optimizer/adam", size_of::<optimizer::Params>()),
         ]
     }
 
-    fn entries(stem: &'static str, defines: Defines) -> Vec<&'static str> {
+    fn entries(stem: &'static str, constants: Constants) -> Vec<&'static str> {
         let mut id = KernelId::new(stem, "");
-        id.defines = defines.to_vec();
+        id.defines = constants.to_vec();
         let text = kernel::source_of(&id).expect(stem);
         let module = naga::front::wgsl::parse_str(&text)
             .unwrap_or_else(|e| panic!("{stem}: {}", e.emit_to_string(&text)));
@@ -136,27 +151,39 @@ mod tests {
         let expected = expected();
         let listed: BTreeSet<_> = SHADERS.iter().map(|s| s.stem).collect();
         assert_eq!(listed, expected.iter().map(|e| e.0).collect());
-        for (stem, bytes, defines) in expected {
-            let entries = entries(stem, defines);
-            assert!(!entries.is_empty(), "{stem} has no entry point");
-            for entry in entries {
-                let mut id = KernelId::new(stem, entry);
-                id.defines = defines.to_vec();
-                let found = kernel::reflect(&id).unwrap_or_else(|e| panic!("{e}"));
-                let params = found.params_bytes as usize;
-                // A uniform struct is rounded up to its alignment; it never outgrows the host's.
-                assert!(
-                    params == bytes || params == 0,
-                    "{id}: Params take {params} bytes in WGSL and {bytes} on the host"
-                );
-                assert!(
-                    found.storage.len() <= 8,
-                    "{id}: more than 8 storage buffers"
-                );
-                assert!(found.workgroup_bytes <= 16384, "{id}: workgroup memory");
-                let threads: u32 = found.workgroup_size.iter().product();
-                assert!(threads <= 256, "{id}: {threads} threads");
+        for (stem, _) in CONSTANTS {
+            assert!(
+                listed.contains(stem),
+                "{stem} has constants and is no kernel"
+            );
+        }
+        for (stem, bytes) in expected {
+            for constants in find(stem).expect(stem).constants() {
+                check(stem, constants, bytes);
             }
+        }
+    }
+
+    fn check(stem: &'static str, constants: Constants, bytes: usize) {
+        let entries = entries(stem, constants);
+        assert!(!entries.is_empty(), "{stem} has no entry point");
+        for entry in entries {
+            let mut id = KernelId::new(stem, entry);
+            id.defines = constants.to_vec();
+            let found = kernel::reflect(&id).unwrap_or_else(|e| panic!("{e}"));
+            let params = found.params_bytes as usize;
+            // A uniform struct is rounded up to its alignment; it never outgrows the host's.
+            assert!(
+                params == bytes || params == 0,
+                "{id}: Params take {params} bytes in WGSL and {bytes} on the host"
+            );
+            assert!(
+                found.storage.len() <= 8,
+                "{id}: more than 8 storage buffers"
+            );
+            assert!(found.workgroup_bytes <= 16384, "{id}: workgroup memory");
+            let threads: u32 = found.workgroup_size.iter().product();
+            assert!(threads <= 256, "{id}: {threads} threads");
         }
     }
 

@@ -2,7 +2,7 @@
 //! which never waits. Natively a [`Link`](super::link::Link) pumps it on a thread of its own, as software adapters
 //! work while they are being talked to; the page pumps it between frames.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io::Cursor, sync::Arc, time::Duration};
 
 use super::{
     TrainError, checkpoint,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    data::{self, BUILT_IN, Dataset, LoadOptions},
+    data::{self, BUILT_IN, Dataset, LoadOptions, Unpacking},
     gpu::{Gpu, GpuError, film::Painter},
     nn::model::ParamSet,
 };
@@ -76,6 +76,8 @@ pub struct Session {
     probe: Option<ProbeJob>,
     probe_next: Option<ProbeRequest>,
     training: Option<TrainingJob>,
+    /// A data set that is being decoded.
+    unpacking: Option<Unpacking<'static>>,
     /// A checkpoint that waits for its data.
     restore: Option<Arc<[u8]>>,
     exports: VecDeque<ExportJob>,
@@ -84,6 +86,9 @@ pub struct Session {
 }
 
 impl Session {
+    /// Time at once for decoding a data set.
+    const UNPACK: Duration = Duration::from_millis(8);
+
     /// A session without data or model.
     pub fn new(gpu: &Arc<Gpu>) -> Self {
         let ready = Event::Ready {
@@ -103,6 +108,7 @@ impl Session {
             probe: None,
             probe_next: None,
             training: None,
+            unpacking: None,
             restore: None,
             exports: VecDeque::new(),
             hidden: false,
@@ -173,16 +179,24 @@ impl Session {
     }
 
     fn open_data(&mut self, choice: DataChoice) -> Result<()> {
+        self.unpacking = None;
         let dataset = match choice {
             DataChoice::BuiltIn { name, asset } => {
                 let options = LoadOptions::default();
                 match (BUILT_IN.iter().find(|b| b.name == name), asset) {
-                    (Some(entry), Some(asset)) => entry.decode(&asset, &options)?,
+                    (Some(entry), Some(asset)) => {
+                        self.unpacking = Some(entry.unpack(Cursor::new(asset), &options));
+                        return Ok(());
+                    }
                     _ => data::open(&name, &options)?,
                 }
             }
             DataChoice::Own { source, options } => data::open_source(&source.open()?, &options)?,
         };
+        self.set_data(dataset)
+    }
+
+    fn set_data(&mut self, dataset: Dataset) -> Result<()> {
         let dataset = Arc::new(dataset);
         self.data = Some(Arc::clone(&dataset));
         self.events.push_back(Event::Data(dataset));
@@ -190,6 +204,16 @@ impl Session {
             self.restore(&bytes)?;
         }
         Ok(())
+    }
+
+    fn pump_data(&mut self) -> Result<Pumped> {
+        if let Some(unpacking) = &mut self.unpacking
+            && let Some(dataset) = unpacking.step(Self::UNPACK)?
+        {
+            self.unpacking = None;
+            self.set_data(dataset)?;
+        }
+        Ok(Pumped::Busy)
     }
 
     fn open_model(&mut self, choice: ModelChoice) -> Result<()> {
@@ -348,6 +372,10 @@ impl Session {
             return Pumped::Idle;
         }
         let (job, outcome) = self.pump_one();
+        if matches!(outcome, Ok(Pumped::Idle)) {
+            // Nobody else would hear that the device is gone.
+            self.gpu.poll();
+        }
         match outcome {
             Ok(pumped) => pumped,
             Err(e) => {
@@ -357,7 +385,8 @@ impl Session {
                     Job::Probe => (self.probe, self.probe_next) = (None, None),
                     Job::Training => self.close_training(),
                     Job::Export => self.exports.clear(),
-                    Job::Data | Job::Model | Job::Lab => {}
+                    Job::Data => self.unpacking = None,
+                    Job::Model | Job::Lab => {}
                 }
                 self.fail(job, &e);
                 if job == Job::Training && !self.lost {
@@ -377,6 +406,9 @@ impl Session {
         let Some(painter) = &self.painter else {
             return (Job::Forward, Ok(Pumped::Idle));
         };
+        if self.unpacking.is_some() {
+            return (Job::Data, self.pump_data());
+        }
         if let Some(request) = self.forward_next.take() {
             let view = self.forward.run(&self.gpu, painter, request);
             let told = view.map(|v| self.events.push_back(Event::Forward(Arc::new(v))));
@@ -540,5 +572,48 @@ impl Session {
         } else if let Some(job) = &mut self.training {
             job.wait(&self.gpu);
         }
+    }
+}
+
+#[cfg(all(test, feature = "embedded-data"))]
+mod tests {
+    use super::*;
+    use crate::gpu::AdapterChoice;
+
+    #[test]
+    fn a_data_set_that_was_fetched_is_decoded_in_slices() {
+        let gpu = Gpu::open_blocking(&AdapterChoice::Best).expect("an adapter");
+        let mut session = Session::new(&gpu);
+        session.take_events();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/data/fashion.idx.br");
+        let asset = std::fs::read(file).expect("the asset");
+        let open = |asset: Vec<u8>| {
+            Command::OpenData(DataChoice::BuiltIn {
+                name: "fashion".into(),
+                asset: Some(asset.into()),
+            })
+        };
+        session.handle(open(asset));
+        let mut slices = 0;
+        let found = loop {
+            assert_eq!(session.pump(), Pumped::Busy);
+            slices += 1;
+            if let Some(Event::Data(found)) = session.take_events().pop() {
+                break found;
+            }
+            assert!(slices < 100_000);
+        };
+        assert!(slices > 3, "{slices}");
+        assert_eq!(found.train.len(), 18_000);
+        assert_eq!(session.pump(), Pumped::Idle);
+
+        session.handle(open(vec![1, 2, 3]));
+        session.pump();
+        let told = session.take_events();
+        assert!(
+            matches!(told[..], [Event::Failed { job: Job::Data, .. }]),
+            "{told:?}"
+        );
+        assert_eq!(session.pump(), Pumped::Idle);
     }
 }

@@ -12,6 +12,7 @@ use noiselab::{
 
 use super::{
     address, bars, files, help, keys,
+    lost::Lost,
     panel::Panel,
     panels, platform,
     shared::Shared,
@@ -21,7 +22,7 @@ use super::{
     widgets,
 };
 #[cfg(not(target_arch = "wasm32"))]
-use super::{frame_end, measure::Measure};
+use super::{frame_end, lost::Kept, measure::Measure};
 
 /// Something that draws over the app: the measuring mode's figures.
 pub type Overlay = Box<dyn FnMut(&mut Ui)>;
@@ -45,6 +46,16 @@ pub struct App {
     help: bool,
     /// Why the device is gone.
     lost: Option<String>,
+    /// A device was lost before this start.
+    before: Option<Lost>,
+    #[cfg(not(target_arch = "wasm32"))]
+    gpu: Option<std::sync::Arc<Gpu>>,
+    /// Kept for the case that the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    kept: Option<Kept>,
+    /// The session knows that the window is hidden.
+    #[cfg(not(target_arch = "wasm32"))]
+    hidden: bool,
     areas: Areas,
     /// Fonts and styles are set.
     dressed: bool,
@@ -83,6 +94,10 @@ impl App {
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
         theme::install(&cc.egui_ctx);
         let mut app = Self::with_link(link, Some(render));
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            app.gpu = Some(gpu);
+        }
         app.dressed = true;
         app.recall();
         app.for_user = for_user;
@@ -117,6 +132,13 @@ impl App {
             tour: Tour::default(),
             help: false,
             lost: None,
+            before: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            gpu: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            kept: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            hidden: false,
             areas: Areas::default(),
             dressed: false,
             for_user: false,
@@ -130,6 +152,46 @@ impl App {
     pub fn measure(&mut self, measure: Measure) {
         self.show("training");
         self.measure = Some(measure);
+    }
+
+    /// Keeps what a program needs that starts anew after the device was lost.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn keep(&mut self, kept: Kept) {
+        if let Some(gpu) = &self.gpu {
+            kept.uses(gpu);
+        }
+        self.kept = Some(kept);
+    }
+
+    /// Goes on where one ended whose device was lost, and says so.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(dead_code, reason = "the page has its own way")
+    )]
+    pub fn come_back(&mut self, lost: Lost) {
+        self.set_address(&lost.address);
+        self.before = Some(lost);
+    }
+
+    /// Tells the session when the window is hidden or shown again.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn look_whether_hidden(&mut self, ctx: &Context) {
+        let info = ctx.input(|i| i.viewport().clone());
+        let hidden = info.minimized == Some(true) || info.occluded == Some(true);
+        if hidden != self.hidden {
+            self.hidden = hidden;
+            self.shared.send(Command::Hidden(hidden));
+        }
+    }
+
+    /// Starts the program anew if the device is gone: it cannot even draw the message.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn look_whether_lost(&mut self) {
+        let Some(kept) = &self.kept else { return };
+        kept.note(self.address(), self.shared.files.is_training());
+        if let Some(lost) = kept.lost() {
+            platform::restart(&lost);
+        }
     }
 
     /// Takes over what was remembered of the last time.
@@ -362,6 +424,7 @@ impl App {
         }
         self.areas.scrubber = bars::time(self, ui);
         self.lost_message(ui);
+        self.back_message(ui);
         self.draw_room(ui);
 
         self.toasts.take(&mut self.shared.notices, &ctx);
@@ -401,7 +464,9 @@ impl App {
                     Frame::new().inner_margin(Margin::same(pad)).show(ui, |ui| {
                         ui.set_min_width(ui.available_width());
                         ui.spacing_mut().item_spacing.y = theme::PAD - 4.0;
-                        let card = panel.card().or_else(|| strings::cards::of(id));
+                        let card = panel
+                            .card()
+                            .or_else(|| strings::cards::of(id, self.shared.objective()));
                         if let Some(card) = card {
                             self.areas.card = widgets::card(ui, id, card).rect;
                         }
@@ -437,10 +502,50 @@ impl App {
             if widgets::primary_button(ui, label, help).clicked() {
                 match &mut self.restart {
                     Some(restart) => restart(ui.ctx()),
-                    None => platform::restart(ui.ctx()),
+                    None => platform::restart(&Lost {
+                        reason: message,
+                        address: self.address(),
+                        training: self.shared.files.is_training(),
+                        times: 0,
+                    }),
                 }
             }
         });
+    }
+
+    /// After a loss, in the new window.
+    fn back_message(&mut self, ui: &mut Ui) {
+        use strings::app as words;
+        let Some(lost) = &self.before else { return };
+        let (text, label, help) = if lost.training {
+            (
+                words::BACK_TEXT_TRAINING,
+                words::BACK_TRAINING,
+                words::BACK_TRAINING_HELP,
+            )
+        } else {
+            (words::BACK_TEXT, words::BACK, words::BACK_HELP)
+        };
+        let frame = Frame::new()
+            .fill(theme::card_fill(ui))
+            .inner_margin(Margin::same(16))
+            .stroke(Stroke::new(1.0, theme::accent(ui)));
+        let shown = SidePanel::top("back").frame(frame).show(ui, |ui| {
+            ui.label(
+                egui::RichText::new(words::BACK_TITLE)
+                    .text_style(theme::section_style())
+                    .color(theme::strong(ui)),
+            );
+            ui.label(text);
+            widgets::hint(ui, &lost.reason);
+            widgets::primary_button(ui, label, help).clicked()
+        });
+        if shown.inner {
+            if lost.training {
+                files::resume(&mut self.shared);
+            }
+            self.before = None;
+        }
     }
 
     fn draw_overlay(&mut self, ctx: &Context) {
@@ -466,10 +571,22 @@ impl App {
 }
 
 impl eframe::App for App {
-    fn logic(&mut self, _ctx: &Context, _frame: &mut eframe::Frame) {
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(unused_variables, reason = "only natively a window is looked at")
+    )]
+    fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         #[cfg(not(target_arch = "wasm32"))]
-        self.shared.link.hold().take();
+        {
+            self.look_whether_hidden(ctx);
+            // No frame follows that would let go again where the window is hidden.
+            if !self.hidden {
+                self.shared.link.hold().take();
+            }
+        }
         self.listen();
+        #[cfg(not(target_arch = "wasm32"))]
+        self.look_whether_lost();
     }
 
     fn clear_color(&self, visuals: &egui::Visuals) -> [f32; 4] {

@@ -3,12 +3,18 @@ use egui_kittest::{
     Harness,
     kittest::{NodeT as _, Queryable as _},
 };
-use noiselab::session::{
-    event::{Event, Job},
-    link::{Link, Recording},
+use noiselab::{
+    diffusion::Objective,
+    gpu::AdapterChoice,
+    session::{
+        command::{PreviewSettings, TrainCommand},
+        event::{Event, Job, TrainEvent},
+        link::{Link, Recording},
+    },
 };
 
 use super::*;
+use crate::ui::lost::restart;
 
 const SIZES: [[f32; 2]; 3] = [[1280.0, 800.0], [1024.0, 640.0], [390.0, 800.0]];
 
@@ -424,6 +430,120 @@ fn a_lost_device_offers_a_restart() {
 }
 
 #[test]
+fn after_a_loss_the_new_window_says_so_and_training_goes_on() {
+    let (mut harness, recording) = harness(SIZES[0]);
+    harness.state_mut().come_back(Lost {
+        reason: "the driver was reset".into(),
+        address: "room=reverse&seed=7".into(),
+        training: true,
+        times: 1,
+    });
+    harness.run();
+    assert_eq!(harness.state().room(), "reverse");
+    assert_eq!(harness.state().shared.seed, 7);
+    assert!(harness.query_by_label("the driver was reset").is_some());
+    let resumed = |recording: &Recording| {
+        let sent = recording.commands.try_iter();
+        sent.filter(|c| matches!(c, Command::Train(TrainCommand::Resume)))
+            .count()
+    };
+    harness.get_by_label(strings::app::BACK_TRAINING).click();
+    harness.run();
+    assert!(harness.query_by_label("the driver was reset").is_none());
+    // The run is still being restored.
+    assert_eq!(resumed(&recording), 0);
+    harness.state_mut().shared.files.pretend_restoring();
+    let config = (noiselab::session::config::PRESETS[0].make)(28, 1);
+    let opened = TrainEvent::Opened {
+        config: Box::new(config),
+        parameters: 1,
+        step: 5,
+        history: Vec::new(),
+        preview: PreviewSettings::default(),
+    };
+    recording.events.send(Event::Train(opened)).unwrap();
+    harness.run_steps(3);
+    assert_eq!(resumed(&recording), 1);
+}
+
+#[test]
+fn a_device_that_goes_is_noticed_and_what_was_shown_is_handed_on() {
+    let gpu = Gpu::open_blocking(&AdapterChoice::Best).expect("an adapter");
+    let (link, _recording) = Link::recording();
+    let mut app = App::with_link(link, None);
+    app.gpu = Some(std::sync::Arc::clone(&gpu));
+    let (kept, before) = Kept::new();
+    assert_eq!(before, None);
+    app.keep(kept.clone());
+    app.show("network");
+    kept.note(app.address(), true);
+    assert_eq!(kept.lost(), None);
+    gpu.device.destroy();
+    gpu.wait();
+    let lost = kept.lost().expect("a lost device");
+    assert!(lost.address.contains("room=network"), "{lost:?}");
+    assert!(lost.training);
+    assert_eq!(lost.times, 1);
+    let again = Lost { times: 9, ..lost };
+    let message = restart(&again);
+    assert!(message.contains("--adapter"), "{message}");
+}
+
+#[test]
+fn a_session_without_work_hears_that_its_device_is_gone() {
+    let gpu = Gpu::open_blocking(&AdapterChoice::Best).expect("an adapter");
+    let mut link = Link::start(&gpu, || ()).expect("a thread");
+    gpu.device.destroy();
+    let start = std::time::Instant::now();
+    let lost = loop {
+        let found = link.poll().into_iter().find_map(|event| match event {
+            Event::DeviceLost { message } => Some(message),
+            _ => None,
+        });
+        if found.is_some() || start.elapsed().as_secs() > 20 {
+            break found;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(lost.expect("an event").starts_with("The driver says"));
+    link.close();
+}
+
+#[test]
+fn a_hidden_window_lets_the_session_know_once() {
+    let (mut harness, recording) = harness(SIZES[0]);
+    harness.run();
+    let _ = recording.commands.try_iter().count();
+    let set = |harness: &mut Harness<'_, App>, minimized, occluded| {
+        let input = harness.input_mut();
+        let info = input.viewports.entry(egui::ViewportId::ROOT).or_default();
+        info.minimized = minimized;
+        info.occluded = occluded;
+        for _ in 0..3 {
+            harness.step();
+            let ctx = harness.ctx.clone();
+            harness.state_mut().look_whether_hidden(&ctx);
+        }
+    };
+    let told = |recording: &Recording| -> Vec<bool> {
+        let sent = recording.commands.try_iter();
+        sent.filter_map(|c| match c {
+            Command::Hidden(hidden) => Some(hidden),
+            _ => None,
+        })
+        .collect()
+    };
+    set(&mut harness, None, None);
+    assert!(told(&recording).is_empty());
+    set(&mut harness, Some(true), None);
+    assert_eq!(told(&recording), [true]);
+    set(&mut harness, Some(false), Some(true));
+    assert!(told(&recording).is_empty(), "still hidden");
+    set(&mut harness, Some(false), Some(false));
+    assert_eq!(told(&recording), [false]);
+}
+
+#[test]
 fn the_overlay_is_drawn() {
     let (mut harness, _recording) = harness(SIZES[0]);
     harness.state_mut().overlay = Some(Box::new(|ui| {
@@ -491,7 +611,7 @@ fn strange_addresses_change_nothing() {
 #[test]
 fn cards_unfold_and_read_their_equations_aloud() {
     for room in ids() {
-        let Some(card) = strings::cards::of(room) else {
+        let Some(card) = strings::cards::of(room, Objective::Epsilon) else {
             continue;
         };
         for size in SIZES {

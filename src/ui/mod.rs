@@ -11,6 +11,7 @@ pub mod files;
 mod frame_end;
 mod help;
 mod keys;
+pub mod lost;
 #[cfg(not(target_arch = "wasm32"))]
 mod measure;
 #[cfg(target_arch = "wasm32")]

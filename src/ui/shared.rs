@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use noiselab::{
     data::Dataset,
+    diffusion::Objective,
     gpu::film::Film,
     session::{
         command::{Command, DataChoice, Picture},
@@ -79,6 +80,12 @@ impl Shared {
                 frame: 0,
             },
         }
+    }
+
+    /// What the network at hand predicts; the paper's ε where there is none.
+    pub fn objective(&self) -> Objective {
+        let model = self.model.as_ref();
+        model.map_or(Objective::Epsilon, |m| m.scheduler.prediction_type)
     }
 
     /// Sends a command to the session. In the page, data sets and weights that come along are fetched first.

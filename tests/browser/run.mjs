@@ -28,6 +28,7 @@ const CONTROLS = {
   batch: "Batch",
   start: "Start",
   pause: "Pause",
+  resume: "Resume",
   save: "Save checkpoint…",
   open: "Open a checkpoint…",
   draw: "Draw",
@@ -210,6 +211,36 @@ test("after the first visit the page works offline", async ({ context, address, 
   await sleep(500);
   assert(measure(await lab.pixels()).colours > 8, "nothing is drawn");
   noErrors(lab);
+});
+
+test("a lost device: the page says so, loads again, and training goes on", async ({ context, address }) => {
+  await context.addInitScript(() => {
+    const request = globalThis.GPUAdapter?.prototype.requestDevice;
+    if (!request) return;
+    globalThis.devices = [];
+    GPUAdapter.prototype.requestDevice = async function (...args) {
+      const device = await request.apply(this, args);
+      globalThis.devices.push(device);
+      return device;
+    };
+  });
+  const lab = await Lab.open(context, address, { hash: "#room=training&preset=tiny" });
+  await lab.until("the address is followed", (s) => s.room === "training");
+  await lab.type(CONTROLS.batch, "4");
+  await lab.press(CONTROLS.start, "Button");
+  await lab.until("3 steps of training", (s) => s.training.step >= 3, 600_000);
+  await lab.press(CONTROLS.pause, "Button");
+  const rested = await lab.until("the autosave is written", (s) => s.training.status === "paused" && s.training.saved, 90_000);
+  await sleep(1500);
+  await lab.press(CONTROLS.resume, "Button");
+  await lab.until("training goes on", (s) => s.training.status === "running", 60_000);
+  await lab.page.evaluate(() => globalThis.devices.forEach((device) => device.destroy()));
+  const cover = lab.page.locator("#cover");
+  await cover.getByText("took the graphics device away").waitFor({ timeout: 30_000 });
+  await lab.page.waitForEvent("load", { timeout: 60_000 });
+  await lab.ready();
+  const { step } = rested.training;
+  await lab.until("training goes on by itself", (s) => s.training.status === "running" && s.training.step > step, 240_000);
 });
 
 test("a hidden page goes on", async ({ context, address }) => {

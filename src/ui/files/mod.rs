@@ -112,6 +112,8 @@ pub struct Files {
     earlier: Vec<Saved>,
     /// One of them is being restored.
     restoring: bool,
+    /// The run that is restored is to go on.
+    resume: bool,
 }
 
 impl Files {
@@ -127,6 +129,17 @@ impl Files {
             let (found, damaged) = autosave::load(&store).await;
             outbox.push(Answer::Found(found, damaged));
         });
+    }
+
+    /// Training goes on.
+    pub fn is_training(&self) -> bool {
+        self.auto.is_running()
+    }
+
+    /// As if the last session's run were being restored.
+    #[cfg(test)]
+    pub fn pretend_restoring(&mut self) {
+        self.restoring = true;
     }
 
     /// Where others can put answers.
@@ -223,6 +236,15 @@ fn restore_earlier(shared: &mut Shared) {
     shared.send(Command::Train(TrainCommand::Restore(bytes)));
 }
 
+/// Lets training go on, as soon as the last session's run is restored.
+pub fn resume(shared: &mut Shared) {
+    if shared.files.auto.has_run() {
+        shared.send(Command::Train(TrainCommand::Resume));
+    } else {
+        shared.files.resume = true;
+    }
+}
+
 /// Takes note of what happened in the session; part of [`Shared::on_event`].
 pub fn on_event(shared: &mut Shared, event: &Event) {
     match event {
@@ -245,7 +267,7 @@ pub fn on_event(shared: &mut Shared, event: &Event) {
             if std::mem::take(&mut shared.files.restoring) {
                 shared.files.earlier.clear();
                 shared.notify(text::session_restored(*step), false);
-                if place::take_resume() {
+                if place::take_resume() || std::mem::take(&mut shared.files.resume) {
                     shared.send(Command::Train(TrainCommand::Resume));
                 }
             }

@@ -7,6 +7,8 @@ mod layout;
 mod network;
 mod reverse;
 #[cfg(test)]
+mod snapshots;
+#[cfg(test)]
 mod testing;
 mod training;
 

@@ -1,6 +1,7 @@
 //! The window.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -10,7 +11,12 @@ use noiselab::{
     session::{event::Event, link::Link},
 };
 
-use crate::ui::{app::App, device, measure::Measure};
+use crate::ui::{
+    app::App,
+    device,
+    lost::{self, Kept, Lost},
+    measure::Measure,
+};
 
 /// Wakes the interface when the session has something to tell.
 pub fn waker(ctx: &egui::Context) -> impl Fn() + Send + 'static {
@@ -53,22 +59,50 @@ pub fn run(wanted: &Options) -> Result<(), String> {
         ..Default::default()
     };
     let wanted = wanted.clone();
-    eframe::run_native(
-        "noiselab",
-        options,
-        Box::new(move |cc| {
-            let for_user = wanted.address.is_none() && wanted.measure.is_none();
-            let mut app = App::new(cc, for_user)?;
-            if let Some(address) = &wanted.address {
-                app.set_address(address);
+    let (kept, before) = Kept::new();
+    let seen = kept.clone();
+    let create = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
+        let for_user = wanted.address.is_none() && wanted.measure.is_none();
+        let mut app = App::new(cc, for_user)?;
+        app.keep(seen);
+        if let Some(lost) = before {
+            app.come_back(lost);
+        } else if let Some(address) = &wanted.address {
+            app.set_address(address);
+        }
+        lose_later(cc);
+        if let Some(length) = wanted.measure {
+            app.measure(Measure::new(wanted.started, length, cc));
+        }
+        Ok(Box::new(app))
+    };
+    let run = || eframe::run_native("noiselab", options, Box::new(create));
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome.map_err(|e| e.to_string()),
+        Err(fault) => {
+            // The painter has no other answer to a device that goes while a frame is painted.
+            if let Some(lost) = kept.lost() {
+                restart(&lost);
             }
-            if let Some(length) = wanted.measure {
-                app.measure(Measure::new(wanted.started, length, cc));
-            }
-            Ok(Box::new(app))
-        }),
-    )
-    .map_err(|e| e.to_string())
+            resume_unwind(fault)
+        }
+    }
+}
+
+/// Loses the device in a while, if [`lost::LOSE_AFTER`] says so.
+fn lose_later(cc: &eframe::CreationContext<'_>) {
+    let seconds = std::env::var(lost::LOSE_AFTER).ok();
+    let seconds = seconds
+        .and_then(|s| s.parse().ok())
+        .map(Duration::from_secs);
+    let (Some(wait), Some(render)) = (seconds, &cc.wgpu_render_state) else {
+        return;
+    };
+    let device = render.device.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(wait);
+        device.destroy();
+    });
 }
 
 /// What was remembered under that key; `None` if nothing was.
@@ -108,14 +142,8 @@ pub fn user_folder(windows: &str, xdg: &str, below_home: &str) -> Option<PathBuf
     base.map(|base| base.join("noiselab"))
 }
 
-/// Starts the program anew and closes this window.
-pub fn restart(ctx: &egui::Context) {
-    let started = std::env::current_exe().and_then(|program| {
-        std::process::Command::new(program)
-            .args(std::env::args_os().skip(1))
-            .spawn()
-    });
-    if started.is_ok() {
-        ctx.send_viewport_cmd(egui::ViewportCommand::Close);
-    }
+/// Starts the program anew in place of this one.
+pub fn restart(lost: &Lost) {
+    eprintln!("{}", lost::restart(lost));
+    std::process::exit(1);
 }

@@ -23,6 +23,7 @@ use crate::ui::{
     app::App,
     device,
     files::{Answer, Outbox},
+    lost::Lost,
     page,
     status::{Controls, Meter},
     strings::files as text,
@@ -190,7 +191,7 @@ pub fn remember(key: &str, value: &str) {
 }
 
 /// Loads the page anew.
-pub fn restart(_ctx: &egui::Context) {
+pub fn restart(_lost: &Lost) {
     page::reload();
 }
 
@@ -349,36 +350,14 @@ pub fn address_changed() {
     with_page(|page| page.ctx.request_repaint());
 }
 
-/// Constants put before a kernel's source.
-type Constants = &'static [(&'static str, u32)];
-
-/// Constants that kernels need in front of their source, as the app uses them.
-const DEFINES: [(&str, &[Constants]); 3] = [
-    (
-        "layers/attention",
-        &[
-            &[("HEAD_DIM4", 2), ("ROWS", 8)],
-            &[("HEAD_DIM4", 2), ("ROWS", 1)],
-            &[("HEAD_DIM4", 8), ("ROWS", 2)],
-            &[("HEAD_DIM4", 64), ("ROWS", 1)],
-        ],
-    ),
-    (
-        "layers/conv3x3_subgroup",
-        &[&[("LANES", 4)], &[("LANES", 8)]],
-    ),
-    ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
-];
-
 /// Every kernel as it is handed to the browser: JSON of `name`, `source` and `entries`.
 #[wasm_bindgen]
 pub fn kernel_sources() -> String {
     let mut all = Vec::new();
     for shader in SHADERS {
-        let defines = DEFINES.iter().find(|(stem, _)| *stem == shader.stem);
-        for defines in defines.map_or(&[&[] as &[_]] as &[&[_]], |(_, d)| d) {
+        for constants in shader.constants() {
             let mut id = KernelId::new(shader.stem, "");
-            id.defines = defines.to_vec();
+            id.defines = constants.to_vec();
             let source = device_source_of(&id).unwrap_or_default();
             let entries: Vec<&str> = source
                 .split("@compute")
@@ -386,7 +365,7 @@ pub fn kernel_sources() -> String {
                 .filter_map(|rest| rest.split_once("fn ")?.1.split(['(', ' ']).next())
                 .collect();
             all.push(serde_json::json!({
-                "name": format!("{} {defines:?}", shader.stem),
+                "name": format!("{} {constants:?}", shader.stem),
                 "source": source,
                 "entries": entries,
             }));

@@ -110,6 +110,35 @@ pub const LOST_TEXT: &str = "The driver was reset, or the computer slept. Restar
 pub const RESTART: &str = "Restart";
 /// Its tooltip.
 pub const RESTART_HELP: &str = "Open the device again and go on from the last save";
+/// In the window after it.
+pub const BACK_TITLE: &str = "The graphics device had stopped";
+/// Where nothing was in training.
+pub const BACK_TEXT: &str =
+    "The driver was reset, or the computer slept. noiselab has opened the device again.";
+/// Where something was.
+pub const BACK_TEXT_TRAINING: &str = "The driver was reset, or the computer slept. noiselab has opened the device again; training can go on from what was last saved by itself.";
+/// The button.
+pub const BACK: &str = "Go on";
+/// Its tooltip.
+pub const BACK_HELP: &str = "Closes this message";
+/// The button, where something was in training.
+pub const BACK_TRAINING: &str = "Go on training";
+/// Its tooltip.
+pub const BACK_TRAINING_HELP: &str = "Goes on from the last save, and closes this message";
+
+/// On the terminal, when a restart did not help.
+pub fn lost_again(reason: &str) -> String {
+    format!(
+        "The graphics device was lost again and again ({reason}); update its driver, or choose another device with --adapter."
+    )
+}
+
+/// On the terminal, when the program cannot start itself.
+pub fn no_restart(reason: &str, error: &str) -> String {
+    format!(
+        "The graphics device was lost ({reason}), and noiselab could not start itself again ({error}); start it by hand: training goes on from its last save."
+    )
+}
 
 /// The title of the list of keys.
 pub const KEYS_TITLE: &str = "Keys";

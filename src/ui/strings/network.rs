@@ -1,6 +1,6 @@
 //! The network's room.
 
-use noiselab::nn::unet_map::MapKind;
+use noiselab::{diffusion::Objective, nn::unet_map::MapKind};
 
 /// In the rail.
 pub const TITLE: &str = "Network";
@@ -59,10 +59,28 @@ pub const IO_TILES: [(&str, &str); 4] = [
     ("Predicted noise", "$\\hat{\\epsilon}$"),
     ("Predicted image", "$\\hat{x}_0$"),
 ];
-/// Mean squared error.
-pub const MSE: &str = "Mean squared error";
-/// Its tooltip.
-pub const MSE_TIP: &str = "Of the prediction, over all pixels: what the loss is made of.";
+/// Mean squared error, of what the network predicts.
+pub const fn mse(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Epsilon => "Mean squared error of the noise",
+        Objective::Sample => "Mean squared error of the image",
+        Objective::VPrediction => "Mean squared error of v",
+    }
+}
+/// Its tooltip: of what.
+pub const fn mse_tip(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Epsilon => {
+            "Of the predicted noise against the noise that was mixed in, over all pixels: what this network's loss is made of. The predicted image follows from the predicted noise."
+        }
+        Objective::Sample => {
+            "Of the predicted image against the picture itself, over all pixels: what this network's loss is made of. The predicted noise follows from the predicted image."
+        }
+        Objective::VPrediction => {
+            "Of the predicted velocity v, over all pixels: what this network's loss is made of. The predicted noise and the predicted image follow from it."
+        }
+    }
+}
 /// The timestep.
 pub const T: &str = "t";
 /// Its tooltip.

@@ -1,5 +1,7 @@
 //! The room of the reverse process.
 
+use noiselab::diffusion::Objective;
+
 /// In the rail.
 pub const TITLE: &str = "Reverse process";
 
@@ -47,7 +49,19 @@ pub const COMPARE_TIP: &str = "Draws the same noise a second time with another s
 /// What stands beside x_t.
 pub const BESIDE: &str = "Beside x at time t";
 /// Its tooltip.
-pub const BESIDE_TIP: &str = "What of each step is shown next to the image on its way.";
+pub const fn beside_tip(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Epsilon => {
+            "What of each step is shown next to the image on its way. This network predicts the noise; the predicted image is the same prediction seen from the other side."
+        }
+        Objective::Sample => {
+            "What of each step is shown next to the image on its way. This network predicts the image; the predicted noise is the same prediction seen from the other side."
+        }
+        Objective::VPrediction => {
+            "What of each step is shown next to the image on its way. This network predicts the velocity v; predicted image and predicted noise are two views of it."
+        }
+    }
+}
 /// x̂_0.
 pub const X0_HAT: &str = "Predicted image";
 /// ε̂.
@@ -177,7 +191,28 @@ pub fn sampler(name: &str, steps: usize, eta: Option<f64>) -> String {
 
 /// What a sampler is called.
 pub fn sampler_name(name: &str) -> String {
-    name.to_uppercase()
+    match name {
+        "pf_ode" => "PF-ODE".into(),
+        "langevin" => "Langevin".into(),
+        _ => name.to_uppercase(),
+    }
+}
+
+/// What a sampler does; [`None`] for one that nobody has described yet.
+pub fn sampler_tip(name: &str) -> Option<&'static str> {
+    match name {
+        "ddpm" => Some("The paper's own way down: every step but the last adds fresh noise."),
+        "ddim" => Some(
+            "Adds no noise where η is 0, so that it can take few large steps and always ends at the same image.",
+        ),
+        "pf_ode" => Some(
+            "Follows the probability flow, an ordinary differential equation: no noise, and a way back from the image to the noise.",
+        ),
+        "langevin" => Some(
+            "Walks along the score with fresh noise at each step, at one noise level after the other.",
+        ),
+        _ => None,
+    }
 }
 
 /// How far a run is.
@@ -197,4 +232,18 @@ pub fn seconds(s: f64) -> String {
 /// Pipelines made.
 pub fn preparing(done: usize, of: usize) -> String {
     format!("{PREPARING}: {done} of {of}")
+}
+
+#[cfg(test)]
+mod tests {
+    use noiselab::diffusion::sampler::SAMPLERS;
+
+    use super::*;
+
+    #[test]
+    fn every_sampler_is_described() {
+        for sampler in SAMPLERS {
+            assert!(sampler_tip(sampler.name).is_some(), "{}", sampler.name);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Training.
 
+use noiselab::diffusion::Objective;
+
 /// In the rail.
 pub const TITLE: &str = "Training";
 
@@ -264,7 +266,19 @@ pub const RAW_LOSS: &str = "each step";
 /// Legend.
 pub const SMOOTH_LOSS: &str = "smoothed";
 /// Before the first step.
-pub const LOSS_EMPTY: &str = "Press Start: the network sees noisy pictures, guesses the noise in them, and learns from its error. The error is drawn here.";
+pub const fn loss_empty(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Epsilon => {
+            "Press Start: the network sees noisy pictures, guesses the noise in them, and learns from its error. The error is drawn here."
+        }
+        Objective::Sample => {
+            "Press Start: the network sees noisy pictures, guesses the clean pictures in them, and learns from its error. The error is drawn here."
+        }
+        Objective::VPrediction => {
+            "Press Start: the network sees noisy pictures, guesses how noise and picture are mixed in them, and learns from its error. The error is drawn here."
+        }
+    }
+}
 
 /// Section.
 pub const SAMPLES: &str = "Samples from always the same noise";

@@ -212,6 +212,7 @@ impl Network {
         let Some(view) = self.view.clone() else {
             return;
         };
+        let objective = shared.objective();
         theme::section(ui, words::IO, |ui| {
             let gaps = 3.0 * theme::GAP;
             let side = ((ui.available_width() - gaps) / 4.0).min(IO_SIDE);
@@ -229,7 +230,8 @@ impl Network {
                 let t = view.request.t.to_string();
                 flow::figure(ui, words::T, &t, words::T_TIP);
                 let mse = format!("{:.4}", view.mse);
-                flow::figure(ui, words::MSE, &mse, words::MSE_TIP);
+                let (name, tip) = (words::mse(objective), words::mse_tip(objective));
+                flow::figure(ui, name, &mse, tip);
             });
         });
     }
@@ -373,4 +375,4 @@ impl Panel for Network {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

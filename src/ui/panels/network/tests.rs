@@ -49,7 +49,7 @@ fn grey(gpu: &Arc<Gpu>, side: usize, tiles: usize) -> Film {
 }
 
 /// The answer to a request: pictures of the right size in all blocks.
-fn view(gpu: &Arc<Gpu>, request: &ProbeRequest) -> Event {
+pub fn view(gpu: &Arc<Gpu>, request: &ProbeRequest) -> Event {
     let map = unet_map::describe(&info(1).unet).unwrap();
     let blocks = map
         .blocks

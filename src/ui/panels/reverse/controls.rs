@@ -61,7 +61,7 @@ impl Reverse {
                     });
                 });
                 let options = Beside::ALL.map(|b| (b, b.name()));
-                let tip = words::BESIDE_TIP;
+                let tip = words::beside_tip(shared.objective());
                 flow::segmented(ui, words::BESIDE, tip, &mut self.beside, &options);
                 let width = flow::toggle_width(ui, words::COMPARE);
                 flow::lowered(ui, width, |ui| {
@@ -155,10 +155,7 @@ impl Reverse {
     pub(super) fn sampler(&mut self, ui: &mut Ui, shared: &Shared, i: usize) -> bool {
         let most = Self::timesteps(shared);
         let mut choice = self.choices[i].clone();
-        let summary = SAMPLERS
-            .iter()
-            .find(|s| s.name == choice.sampler)
-            .map_or("", |s| s.summary);
+        let tip = words::sampler_tip(&choice.sampler).unwrap_or_default();
         let names: Vec<String> = SAMPLERS
             .iter()
             .map(|s| words::sampler_name(s.name))
@@ -178,7 +175,7 @@ impl Reverse {
             flow::item(ui, combo, |ui| {
                 let label = format!("{} {}", words::SAMPLER, words::RUNS[i]);
                 let selected = &mut choice.sampler;
-                widgets::combo(ui, &label, &label, summary, selected, &options);
+                widgets::combo(ui, &label, &label, tip, selected, &options);
             });
             if !narrow {
                 flow::item(ui, slider, |ui| {

@@ -31,11 +31,11 @@ use crate::ui::{
     files::Ask,
     panel::Panel,
     shared::Shared,
-    strings::training as s,
+    strings::{cards, training as s},
     theme,
     widgets::{
-        PlotOptions, Series, button, combo, figure, film_frame, hint, line_plot, math, number,
-        primary_button, segmented, toggle, warning,
+        Card, PlotOptions, Series, button, combo, figure, film_frame, hint, line_plot, math,
+        number, primary_button, segmented, toggle, warning,
     },
 };
 
@@ -109,6 +109,10 @@ impl Panel for Training {
         s::TITLE
     }
 
+    fn card(&self) -> Option<&'static Card> {
+        cards::of(self.id(), self.objective())
+    }
+
     fn on_event(&mut self, event: &Event, _shared: &mut Shared) {
         match event {
             Event::Data(_) => {
@@ -174,6 +178,14 @@ impl Panel for Training {
 }
 
 impl Training {
+    /// What the network learns to predict: the one in training, or else the next one.
+    fn objective(&self) -> Objective {
+        let run = self.run.as_ref();
+        run.map_or(self.setup.objective(), |r| {
+            r.config.scheduler.prediction_type
+        })
+    }
+
     fn on_train(&mut self, event: &TrainEvent) {
         match event {
             TrainEvent::Opened {
@@ -486,7 +498,7 @@ impl Training {
         theme::section(ui, s::LOSS, |ui| {
             ui.spacing_mut().item_spacing.y = theme::GAP;
             if self.curves.loss.is_empty() {
-                hint(ui, s::LOSS_EMPTY);
+                hint(ui, s::loss_empty(self.objective()));
                 return;
             }
             self.figure_row(ui);
@@ -686,7 +698,7 @@ impl Training {
             ui.spacing_mut().item_spacing.y = theme::GAP;
             let config = self.run.as_ref().map(|run| &run.config);
             let timesteps = config.map_or(1000, |c| c.scheduler.num_train_timesteps);
-            let objective = config.map_or(Objective::Epsilon, |c| c.scheduler.prediction_type);
+            let objective = self.objective();
             if ui.available_width() < 560.0 {
                 self.by_t(ui, timesteps);
                 self.gradient(ui);

@@ -66,6 +66,11 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// What the next run's network is to predict.
+    pub const fn objective(&self) -> Objective {
+        self.objective
+    }
+
     /// The preset's name.
     pub fn preset(&self) -> Option<&'static Preset> {
         PRESETS.get(self.preset)

@@ -367,12 +367,16 @@ fn a_refused_start_does_not_leave_the_room_waiting() {
 #[test]
 fn plots_fill_and_start_afresh_with_a_run() {
     let mut harness = running();
-    harness.get_by_label(s::LOSS_EMPTY);
+    harness.get_by_label(s::loss_empty(Objective::Epsilon));
     for step in 1..=40 {
         harness.state().tell(Event::Train(stepped(step)));
     }
     harness.run();
-    assert!(harness.query_by_label(s::LOSS_EMPTY).is_none());
+    assert!(
+        harness
+            .query_by_label(s::loss_empty(Objective::Epsilon))
+            .is_none()
+    );
     for text in [
         s::step_of(40, Some(2_000)),
         s::step_time(0.0388),
@@ -397,6 +401,8 @@ fn plots_fill_and_start_afresh_with_a_run() {
     );
     assert_eq!(curves.gradient.points().count(), 0);
     harness.get_by_label(s::BY_T_HINT_OTHER);
+    let card = harness.state().room.card().expect("a card");
+    assert!(std::ptr::eq(card, &cards::TRAINING_X0));
 }
 
 #[test]
