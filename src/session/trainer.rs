@@ -17,7 +17,7 @@ use crate::{
     Result,
     data::{Dataset, Shuffle},
     gpu::{Gpu, View, readback::Fetch},
-    nn::{init, model::ParamSet, network::Network},
+    nn::{init, network::Network},
 };
 
 pub use super::stepper::{StepReport, TrainSets};

@@ -168,7 +168,7 @@ impl TrainingJob {
     }
 
     /// The averaged or the raw weights.
-    pub const fn weights(&self, averaged: bool) -> &ParamSet {
+    pub fn weights(&self, averaged: bool) -> &ParamSet {
         if averaged {
             &self.trainer.sets().ema
         } else {
