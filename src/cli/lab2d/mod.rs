@@ -3,6 +3,7 @@
 mod picture;
 
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -278,6 +279,8 @@ fn distribution(args: &Lab2dArgs) -> Result<Distribution, CliError> {
 /// The session, driven to an answer.
 struct Lab {
     session: Session,
+    /// Events that came with the last answer.
+    events: VecDeque<Event>,
 }
 
 impl Lab {
@@ -285,7 +288,10 @@ impl Lab {
         let mut session = Session::new(gpu);
         // Nobody looks at a frame: submissions may be long.
         session.handle(Command::Hidden(true));
-        Self { session }
+        Self {
+            session,
+            events: VecDeque::new(),
+        }
     }
 
     fn send(&mut self, command: LabCommand) {
@@ -298,8 +304,7 @@ impl Lab {
         mut look: impl FnMut(&LabEvent) -> Option<T>,
     ) -> Result<T, CliError> {
         loop {
-            let pumped = self.session.pump();
-            for event in self.session.take_events() {
+            while let Some(event) = self.events.pop_front() {
                 match event {
                     Event::Lab(event) => {
                         if let Some(found) = look(&event) {
@@ -312,9 +317,12 @@ impl Lab {
                     _ => {}
                 }
             }
+            let pumped = self.session.pump();
+            self.events.extend(self.session.take_events());
             match pumped {
                 Pumped::Waiting => self.session.wait(),
                 Pumped::Busy => {}
+                Pumped::Idle if !self.events.is_empty() => {}
                 Pumped::Idle => {
                     return Err(CliError::Usage(
                         "the lab has nothing more to do and has not answered; please report it."
