@@ -12,6 +12,7 @@
 //! convolution's weight is `[K, K, Cin_p, Cout_p]` (tap, input channel, output channel).
 
 pub mod batch;
+pub mod exact;
 pub mod graph;
 pub mod init;
 pub mod layers;
