@@ -299,10 +299,7 @@ impl Lab {
     }
 
     /// Goes on until an event is what is looked for.
-    fn until<T>(
-        &mut self,
-        mut look: impl FnMut(&LabEvent) -> Option<T>,
-    ) -> Result<T, CliError> {
+    fn until<T>(&mut self, mut look: impl FnMut(&LabEvent) -> Option<T>) -> Result<T, CliError> {
         loop {
             while let Some(event) = self.events.pop_front() {
                 match event {

@@ -183,9 +183,7 @@ impl ForwardJob {
             let (a, s) = t
                 .checked_sub(1)
                 .map_or((1.0, 0.0), |i| q_sample_factors(schedule, i));
-            let bar = t
-                .checked_sub(1)
-                .map_or(1.0, |i| schedule.alpha_bars()[i]);
+            let bar = t.checked_sub(1).map_or(1.0, |i| schedule.alpha_bars()[i]);
             self.q_table.write(&self.gpu, 0, &[a, s]);
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             let plan = &self.plan;

@@ -60,7 +60,8 @@ impl Measuring {
             let first = |s: &[Point]| s[..s.len().min(ENERGY_SAMPLES)].to_vec();
             metrics::energy_distance(&first(a), &first(b))
         };
-        let sliced = |a: &[Point], b: &[Point]| metrics::sliced_wasserstein(a, b, PROJECTIONS, SEED);
+        let sliced =
+            |a: &[Point], b: &[Point]| metrics::sliced_wasserstein(a, b, PROJECTIONS, SEED);
         self.part += 1;
         match self.part {
             1 if known.is_none() => self.floor = sliced(&other(), &self.true_points),
@@ -75,7 +76,10 @@ impl Measuring {
                 let modes = stage.source.modes();
                 if !modes.is_empty() {
                     let (shares, astray) = metrics::mode_shares(&self.samples, modes);
-                    self.merit.modes = shares.into_iter().zip(modes.iter().map(|m| m.share)).collect();
+                    self.merit.modes = shares
+                        .into_iter()
+                        .zip(modes.iter().map(|m| m.share))
+                        .collect();
                     self.merit.astray = astray;
                     let kept = self.samples.len() as f32 / n.max(1) as f32;
                     for share in &mut self.merit.modes {
