@@ -19,9 +19,15 @@ pub enum Error {
     /// The device is missing, lost or too small for what was asked.
     #[error(transparent)]
     Gpu(#[from] crate::gpu::GpuError),
+    /// The lab was asked for what it does not have.
+    #[error(transparent)]
+    Lab(#[from] crate::session::lab::LabError),
     /// A network was described with shapes that do not fit together.
     #[error(transparent)]
     Model(#[from] crate::nn::ModelError),
+    /// The lab's points cannot be used.
+    #[error(transparent)]
+    Points(#[from] crate::data::points::PointsError),
     /// A training run cannot start or cannot go on.
     #[error(transparent)]
     Train(#[from] crate::session::TrainError),

@@ -20,6 +20,7 @@ pub mod loss;
 pub mod lr_schedule;
 pub mod mlp;
 pub mod model;
+pub mod network;
 pub mod optimizer;
 pub mod plan;
 pub mod sample_step;
