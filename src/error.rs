@@ -19,6 +19,9 @@ pub enum Error {
     /// The device is missing, lost or too small for what was asked.
     #[error(transparent)]
     Gpu(#[from] crate::gpu::GpuError),
+    /// The lab was asked for what it does not have.
+    #[error(transparent)]
+    Lab(#[from] crate::session::lab::LabError),
     /// A network was described with shapes that do not fit together.
     #[error(transparent)]
     Model(#[from] crate::nn::ModelError),

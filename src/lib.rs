@@ -20,6 +20,7 @@ mod error;
 pub mod eval;
 pub mod gpu;
 pub mod image_out;
+pub mod metrics;
 pub mod nn;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod parity;

@@ -38,6 +38,12 @@ pub mod stream {
     pub const EVAL_NOISE: u32 = 9;
     /// Noise of a picture in the forward process, as an interface shows it.
     pub const FORWARD_NOISE: u32 = 10;
+    /// Points of the plane to train on.
+    pub const POINTS_TRAIN: u32 = 11;
+    /// Points that are kept back, to compare with.
+    pub const POINTS_HELD_OUT: u32 = 12;
+    /// Points that are shown.
+    pub const POINTS_SHOWN: u32 = 13;
 
     /// A stream of its own for the `index`-th user of `stream` (a layer, say); `index` below 2²⁴.
     pub const fn sub(stream: u32, index: u32) -> u32 {

@@ -4,6 +4,7 @@
 //   x0_hat  = clamp(x0_from_x * x_t + x0_from_out * out)
 //   eps_hat = eps_from_x * x_t + eps_from_out * out
 //   x_prev  = prev_from_x0 * x0_hat + prev_from_x * x_t + prev_from_eps * eps_hat + sigma * z
+//          + prev_from_last_eps * eps_hat of the step before
 struct Params {
     batch: u32,       // B
     vec4s: u32,       // vec4s of a sample
@@ -29,8 +30,8 @@ struct Coefficients {
     sigma: f32,
     clip: f32,        // 0: no clamping
     timestep: f32,
+    prev_from_last_eps: f32,  // needs flag 16: eps_hat still holds the step before's
     pad0: f32,
-    pad1: f32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> table: array<Coefficients>;  // [steps]
@@ -66,6 +67,9 @@ fn step_back(
     }
     let eps = c.eps_from_x * x + c.eps_from_out * o;
     var prev = c.prev_from_x0 * clean + c.prev_from_x * x + c.prev_from_eps * eps;
+    if c.prev_from_last_eps != 0.0 && (params.flags & 16u) != 0u {
+        prev += c.prev_from_last_eps * eps_hat[i];
+    }
     if c.sigma > 0.0 {
         if (params.flags & 2u) != 0u {
             prev += c.sigma * z[i];

@@ -10,6 +10,7 @@ mod error;
 mod eval;
 mod forward;
 mod info;
+mod lab2d;
 mod parity;
 mod progress;
 mod sample;
@@ -103,6 +104,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Draw images of a data set on their way into noise
     Forward(forward::ForwardArgs),
+    /// The 2-D lab: train on points of the plane, and compare with the exact answer
+    Lab2d(Box<lab2d::Lab2dArgs>),
     /// Draw images from a model
     Sample(sample::SampleArgs),
     /// Measure a model: bits/dim with its terms, loss by timestep, nearest training images
@@ -159,6 +162,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Command::App(args)) => app::run(args, device),
         Some(Command::Train(args)) => train::run(args, device),
         Some(Command::Forward(args)) => forward::run(args),
+        Some(Command::Lab2d(args)) => lab2d::run(args, device),
         Some(Command::Sample(args)) => sample::run(args, device),
         Some(Command::Eval(args)) => eval::run(args, device),
         Some(Command::Bench(args)) => bench::run(args, device),

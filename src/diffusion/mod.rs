@@ -10,6 +10,7 @@
 pub mod config;
 #[cfg(test)]
 mod diffusers_tests;
+pub mod exact;
 pub mod forward;
 pub mod likelihood;
 pub mod loss_weight;

@@ -1,6 +1,7 @@
 //! The device: adapter and limits ([`context`]), kernels ([`kernel`], [`shaders`]), memory
-//! ([`memory`]), late readback ([`readback`]) and textures for the screen ([`film`]).
+//! ([`memory`]), late readback ([`readback`]) and textures for the screen ([`film`], [`cloud`]).
 
+pub mod cloud;
 pub mod context;
 pub mod film;
 pub mod kernel;

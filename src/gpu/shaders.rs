@@ -34,8 +34,10 @@ pub struct Shader {
 
 /// All kernels. A new one is one line here.
 pub static SHADERS: &[Shader] = &[
+    wgsl!("diffusion/exact"),
     wgsl!("diffusion/q_sample", "channels", "noise", "rng", "state"),
     wgsl!("diffusion/step", "channels", "noise", "rng", "state"),
+    wgsl!("display/cloud"),
     wgsl!("display/tiles"),
     wgsl!("layers/add"),
     wgsl!("layers/attention"),
@@ -67,10 +69,10 @@ mod tests {
     use super::SHADERS;
     use crate::{
         gpu::{
-            film,
+            cloud, film,
             kernel::{self, KernelId},
         },
-        nn::{batch, layers, loss, optimizer, sample_step},
+        nn::{batch, exact, layers, loss, optimizer, sample_step},
     };
 
     type Defines = &'static [(&'static str, u32)];
@@ -83,8 +85,10 @@ mod tests {
         };
         const LANES: Defines = &[("LANES", 8)];
         vec![
+            ("diffusion/exact", size_of::<exact::Params>(), &[]),
             ("diffusion/q_sample", size_of::<batch::Params>(), &[]),
             ("diffusion/step", size_of::<sample_step::Params>(), &[]),
+            ("display/cloud", size_of::<cloud::Params>(), &[]),
             ("display/tiles", size_of::<film::Params>(), &[]),
             ("layers/add", size_of::<add::Params>(), &[]),
             (

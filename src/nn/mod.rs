@@ -12,6 +12,7 @@
 //! convolution's weight is `[K, K, Cin_p, Cout_p]` (tap, input channel, output channel).
 
 pub mod batch;
+pub mod exact;
 pub mod graph;
 pub mod init;
 pub mod layers;
@@ -19,6 +20,7 @@ pub mod loss;
 pub mod lr_schedule;
 pub mod mlp;
 pub mod model;
+pub mod network;
 pub mod optimizer;
 pub mod plan;
 pub mod sample_step;

@@ -61,7 +61,8 @@ pub struct SampleStepIo {
     pub x_prev: TensorId,
     /// x̂_0 after clamping (`=`), if wanted.
     pub x0_hat: Option<TensorId>,
-    /// ε̂ (`=`), if wanted.
+    /// ε̂ (`=`), if wanted. Steps that look back ([`StepCoefficients::looks_back`]) need it, in memory that keeps the ε̂
+    /// of the step before.
     pub eps_hat: Option<TensorId>,
 }
 
@@ -181,8 +182,8 @@ mod tests {
     fn steps_are_those_of_the_cpu() {
         let shape = Shape::new(3, 5, 7, 3);
         let mut numbers = Numbers::new(4);
-        let [x, out, z]: [RefTensor; 3] = std::array::from_fn(|_| numbers.tensor(shape));
-        let [x, out, z] = [x, out, z].map(|t| t.to_plan());
+        let [x, out, z, last]: [RefTensor; 4] = std::array::from_fn(|_| numbers.tensor(shape));
+        let [x, out, z, last] = [x, out, z, last].map(|t| t.to_plan());
         for (case, entry) in SAMPLERS.iter().enumerate() {
             let config = SchedulerConfig {
                 prediction_type: Objective::ALL[case % 3],
@@ -205,9 +206,22 @@ mod tests {
                 }
                 .with_seed(99);
                 let c = &steps[inference_step as usize];
-                assert_eq!(c.sigma > 0.0, inference_step < 9);
-                let words = [&x, &out, &z].map(|t| bits(t));
-                let inputs: [&[u32]; 5] = [state.words(), &table, &words[0], &words[1], &words[2]];
+                let noisy = entry.name != "pf_ode" && inference_step < 9;
+                assert_eq!(c.sigma > 0.0, noisy, "{}", entry.name);
+                assert_eq!(c.looks_back(), entry.name == "pf_ode" && inference_step > 0);
+                let words = [&x, &out, &z, &last].map(|t| bits(t));
+                let [w_x, w_out, w_z, w_last] = &words;
+                // Each of the three steps finds its own ε̂ of the step before.
+                let inputs: [&[u32]; 8] = [
+                    state.words(),
+                    &table,
+                    w_x,
+                    w_out,
+                    w_z,
+                    w_last,
+                    w_last,
+                    w_last,
+                ];
                 let result = run(&inputs, |plan, t| {
                     let mut tensor = |name: &str| plan.tensor(name, shape.words());
                     let given = SampleStepIo {
@@ -219,18 +233,19 @@ mod tests {
                         noise: StepNoise::Given(t[4]),
                         x_prev: tensor("x_prev"),
                         x0_hat: Some(tensor("x0_hat")),
-                        eps_hat: Some(tensor("eps_hat")),
+                        eps_hat: Some(t[5]),
                     };
                     let drawn = SampleStepIo {
                         noise: StepNoise::Drawn(stream::SAMPLE_NOISE, RandomStep::InferenceStep),
                         x_prev: tensor("x_prev"),
                         x0_hat: None,
-                        eps_hat: None,
+                        eps_hat: Some(t[6]),
                         ..given
                     };
                     let in_place = SampleStepIo {
                         noise: StepNoise::None,
                         x_prev: t[2],
+                        eps_hat: c.looks_back().then_some(t[7]),
                         ..drawn
                     };
                     let time = plan.tensor("t", shape.b);
@@ -255,7 +270,9 @@ mod tests {
                     (3, &drawn, "noise drawn"),
                     (4, &zero, "in place"),
                 ] {
-                    c.apply(&x, &out, noise, &mut prev, &mut x0).unwrap();
+                    let mut eps = last.clone();
+                    c.advance(&x, &out, noise, &mut eps, &mut prev, &mut x0)
+                        .unwrap();
                     compare(shape, &result[k], &prev, what);
                 }
                 compare(shape, &result[1], &x0, "x0_hat");

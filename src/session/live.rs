@@ -10,6 +10,7 @@ use super::{
         Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest, TrainCommand,
     },
     event::{Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
+    lab::{command::LabCommand, job::LabJob},
     jobs::{
         Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, reverse::ReverseJob,
         training::TrainingJob,
@@ -79,6 +80,9 @@ pub struct Session {
     /// A checkpoint that waits for its data.
     restore: Option<Arc<[u8]>>,
     exports: VecDeque<ExportJob>,
+    lab: LabJob,
+    /// Which of the two runs in training has the device next.
+    lab_next: bool,
     hidden: bool,
     lost: bool,
 }
@@ -105,6 +109,8 @@ impl Session {
             training: None,
             restore: None,
             exports: VecDeque::new(),
+            lab: LabJob::new(gpu),
+            lab_next: false,
             hidden: false,
             lost: false,
         };
@@ -145,7 +151,7 @@ impl Session {
             }
             Command::Train(command) => (Job::Training, self.train(command)),
             Command::Export(request) => (Job::Export, self.export(request)),
-            Command::Lab(_) => (Job::Lab, Ok(())),
+            Command::Lab(command) => (Job::Lab, self.handle_lab(command)),
             Command::Hidden(hidden) => {
                 self.hidden = hidden;
                 (Job::Training, Ok(()))
@@ -154,6 +160,11 @@ impl Session {
         if let Err(e) = outcome {
             self.fail(job, &e);
         }
+    }
+
+    fn handle_lab(&mut self, command: LabCommand) -> Result<()> {
+        let events = &mut self.events;
+        self.lab.handle(command, &mut |event| events.push_back(event))
     }
 
     fn fail(&mut self, job: Job, error: &Error) {
@@ -382,6 +393,9 @@ impl Session {
             let told = view.map(|v| self.events.push_back(Event::Forward(Arc::new(v))));
             return (Job::Forward, told.map(|()| Pumped::Busy));
         }
+        if self.lab.is_urgent() {
+            return (Job::Lab, self.pump_lab());
+        }
         if let Some(export) = self.exports.front_mut() {
             let outcome = match export.poll(&self.gpu) {
                 Ok(None) => Ok(Pumped::Waiting),
@@ -408,6 +422,16 @@ impl Session {
         }
         if self.reverse.as_ref().is_some_and(|r| !r.is_done()) {
             return (Job::Reverse, self.pump_reverse());
+        }
+        if self.lab.is_busy() {
+            return (Job::Lab, self.pump_lab());
+        }
+        if self.lab.is_training() {
+            let other = self.training.as_ref().is_some_and(TrainingJob::is_busy);
+            self.lab_next = !self.lab_next || !other;
+            if self.lab_next {
+                return (Job::Lab, self.pump_lab());
+            }
         }
         (Job::Training, self.pump_training())
     }
@@ -504,6 +528,18 @@ impl Session {
         Ok(if told { Pumped::Busy } else { Pumped::Waiting })
     }
 
+    fn pump_lab(&mut self) -> Result<Pumped> {
+        let pace = self.pace();
+        let events = &mut self.events;
+        let before = events.len();
+        self.lab.pump(pace, &mut |event| events.push_back(event))?;
+        Ok(if events.len() > before {
+            Pumped::Busy
+        } else {
+            Pumped::Waiting
+        })
+    }
+
     fn pump_training(&mut self) -> Result<Pumped> {
         let pace = self.pace();
         let (Some(job), Some(painter)) = (&mut self.training, &self.painter) else {
@@ -531,12 +567,16 @@ impl Session {
     /// Waits a little for the device, after [`Pumped::Waiting`]. Native only.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&mut self) {
-        if !self.exports.is_empty() {
+        if self.lab.is_urgent() {
+            self.lab.wait();
+        } else if !self.exports.is_empty() {
             self.gpu.wait();
         } else if let Some(probe) = self.probe.as_mut().filter(|p| p.is_busy()) {
             probe.wait();
         } else if let Some(job) = self.reverse.as_mut().filter(|r| !r.is_done()) {
             job.wait();
+        } else if self.lab.is_busy() || self.lab_next && self.lab.is_training() {
+            self.lab.wait();
         } else if let Some(job) = &mut self.training {
             job.wait(&self.gpu);
         }

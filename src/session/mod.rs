@@ -4,8 +4,10 @@ pub mod atomic;
 pub mod checkpoint;
 pub mod command;
 pub mod config;
+pub mod denoise;
 pub mod diffusers;
 pub mod event;
+pub mod feed;
 pub mod figures;
 mod files_error;
 #[cfg(not(target_arch = "wasm32"))]
@@ -21,6 +23,7 @@ pub mod pipeline;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
 pub mod sampling;
+pub mod stepper;
 pub(crate) mod tensor_file;
 pub mod trainer;
 

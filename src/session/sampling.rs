@@ -1,17 +1,21 @@
 //! Sampling: the reverse process as a prepared plan, one network evaluation and one sampler step
-//! a run. Nothing comes back until the last step, or until a frame of a film is asked for.
+//! a run. Nothing comes back until the last step, or until a frame of a film is asked for. In the plane the exact
+//! denoiser can take the network's place.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
+    denoise::Denoise,
     event::{ReverseFilms, ReverseFrame},
     pacer::{Pace, Pacer},
 };
 use crate::{
     Result,
-    diffusion::{SampleStep, SchedulerConfig, sampler},
+    data::points::Point,
+    diffusion::{Objective, SampleStep, SchedulerConfig, exact::Mixture, sampler},
     gpu::{
         Gpu, View,
+        cloud::{CloudPainter, CloudScreen},
         film::{Film, MAX_LAYERS, NOISE_GAIN, Painter, Screen, Shot},
         memory::Pool,
         readback::Fetch,
@@ -19,11 +23,11 @@ use crate::{
     nn::{
         Plan, PlanBuilder, Shape, batch,
         model::ParamSet,
+        network::Network,
         plan::{Cursor, Variants},
         sample_step::{self, SampleStepIo, StepNoise},
         state::{RandomStep, STATE_WORDS, StepState},
-        tensor, unet,
-        unet_config::UNetConfig,
+        tensor,
     },
     rng::stream,
 };
@@ -43,6 +47,39 @@ pub struct SampleRequest {
     pub seed: u64,
     /// Images at once.
     pub batch: usize,
+}
+
+/// What predicts.
+#[derive(Debug, Clone, Copy)]
+pub enum Predictor<'a> {
+    /// A network; its weights must outlive whatever is made with it, they are not copied.
+    Network(&'a Network, &'a ParamSet),
+    /// E[ε | x_t] of points of the plane, in closed form.
+    Exact(&'a Mixture),
+}
+
+/// What is to be seen of a run while it is computed.
+#[derive(Debug, Clone, Copy)]
+pub enum Watch<'a> {
+    /// Nothing.
+    Nothing,
+    /// Films of images.
+    Tiles(&'a Painter, FilmRequest),
+    /// One film of points.
+    Cloud(&'a CloudPainter, CloudRequest),
+}
+
+/// A cloud of points that is to be filmed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CloudRequest {
+    /// Frames at most; all steps if they are fewer.
+    pub frames: usize,
+    /// Pixels a side.
+    pub side: usize,
+    /// Half the side of the square that is shown, in data units.
+    pub extent: f32,
+    /// The first points, whose ways are kept, a point a frame.
+    pub paths: usize,
 }
 
 /// A state of the reverse process, as a film shows it.
@@ -67,15 +104,25 @@ enum Wanted {
     Frame(usize),
     /// This many finished images.
     Images(usize),
+    /// Where the first points are.
+    Path,
 }
 
 /// The films of a run's first batch.
 #[derive(Debug)]
 struct Filming {
-    screens: [Screen; 4],
+    screens: Screens,
     /// Steps taken at each frame.
     frames: Vec<usize>,
     painted: usize,
+    /// Points whose ways are kept.
+    paths: usize,
+}
+
+#[derive(Debug)]
+enum Screens {
+    Tiles(Box<[Screen; 4]>),
+    Cloud(CloudScreen),
 }
 
 /// What is to be filmed.
@@ -113,21 +160,52 @@ pub struct SampleRun {
     frames_at: Vec<usize>,
     frames: Vec<Frame>,
     filming: Option<Filming>,
+    /// The ways of the first points.
+    paths: Vec<Vec<Point>>,
+    /// x_T, if it is given.
+    given: Option<Vec<f32>>,
+}
+
+/// Steps taken at each of at most `most` frames of a run of `last` steps, spread evenly.
+/// The last state alone is one frame.
+fn frames_of(last: usize, most: usize) -> Vec<usize> {
+    if most == 1 {
+        return vec![last];
+    }
+    let count = (last + 1).min(most.clamp(2, MAX_LAYERS as usize));
+    (0..count).map(|i| i * last / (count - 1).max(1)).collect()
 }
 
 impl Filming {
     fn new(
-        gpu: &Gpu,
-        painter: &Painter,
-        wanted: FilmRequest,
+        gpu: &Arc<Gpu>,
+        watch: Watch<'_>,
         shape: Shape,
         views: [&View; 4],
         steps: &[SampleStep],
-    ) -> Result<Self> {
-        let last = steps.len();
-        let most = wanted.frames.clamp(2, MAX_LAYERS as usize);
-        let count = (last + 1).min(most);
-        let frames: Vec<usize> = (0..count).map(|i| i * last / (count - 1).max(1)).collect();
+    ) -> Result<Option<Self>> {
+        let (painter, wanted) = match watch {
+            Watch::Nothing => return Ok(None),
+            Watch::Tiles(painter, wanted) => (painter, wanted),
+            Watch::Cloud(painter, wanted) => {
+                let frames = frames_of(steps.len(), wanted.frames);
+                let screen = painter.screen(
+                    gpu,
+                    views[0],
+                    shape.b,
+                    wanted.side,
+                    frames.len(),
+                    wanted.extent,
+                )?;
+                return Ok(Some(Self {
+                    screens: Screens::Cloud(screen),
+                    frames,
+                    painted: 0,
+                    paths: wanted.paths.min(shape.b),
+                }));
+            }
+        };
+        let frames = frames_of(steps.len(), wanted.frames.max(2));
         let make = |view: &View, gain: f32| -> Result<Screen> {
             let size = (shape.w, shape.h);
             let film = Film::new(gpu, size, shape.b, wanted.columns, frames.len())?;
@@ -141,11 +219,12 @@ impl Filming {
             make(views[2], NOISE_GAIN)?,
             make(views[3], NOISE_GAIN)?,
         ];
-        Ok(Self {
-            screens,
+        Ok(Some(Self {
+            screens: Screens::Tiles(Box::new(screens)),
             frames,
             painted: 0,
-        })
+            paths: 0,
+        }))
     }
 }
 
@@ -156,12 +235,14 @@ impl SampleRun {
     /// An unknown sampler, more steps than T, or a device too small.
     pub fn new(
         gpu: &Arc<Gpu>,
-        config: &UNetConfig,
+        network: impl Into<Network>,
         scheduler: &SchedulerConfig,
         weights: &ParamSet,
         request: SampleRequest,
     ) -> Result<Self> {
-        let mut run = Self::begin(gpu, config, scheduler, weights, request, None)?;
+        let network = network.into();
+        let predictor = Predictor::Network(&network, weights);
+        let mut run = Self::begin(gpu, predictor, scheduler, request, Watch::Nothing)?;
         loop {
             let (done, of) = run.warm(Duration::from_secs(1))?;
             if done == of {
@@ -170,29 +251,38 @@ impl SampleRun {
         }
     }
 
-    /// [`SampleRun::new`] without pipelines: [`SampleRun::warm`] makes them bit by bit, and has to be
-    /// called until all are there. With `film`, the first batch is painted while it is computed.
+    /// [`SampleRun::new`] for any predictor and without pipelines: [`SampleRun::warm`] makes them bit by bit, and
+    /// has to be called until all are there. With `watch`, the first batch is painted while it is computed.
     ///
     /// # Errors
     /// As [`SampleRun::new`], and films beyond the device's limits.
     pub fn begin(
         gpu: &Arc<Gpu>,
-        config: &UNetConfig,
+        predictor: Predictor<'_>,
         scheduler: &SchedulerConfig,
-        weights: &ParamSet,
         request: SampleRequest,
-        film: Option<(&Painter, FilmRequest)>,
+        watch: Watch<'_>,
     ) -> Result<Self> {
         let schedule = scheduler.noise_schedule()?;
         let options = sampler::SamplerOptions { eta: request.eta };
+        // The exact denoiser answers with ε.
+        let predicts = match predictor {
+            Predictor::Network(..) => scheduler.prediction_type,
+            Predictor::Exact(_) => Objective::Epsilon,
+        };
+        let scheduler = SchedulerConfig {
+            prediction_type: predicts,
+            ..scheduler.clone()
+        };
         let steps = sampler::by_name(&request.sampler, options)?.steps(
-            scheduler,
+            &scheduler,
             &schedule,
             request.steps,
         )?;
         let batch_size = request.batch.min(request.count).max(1);
-        let model = unet::build(config, batch_size, schedule.timesteps(), false)?;
-        let shape = model.graph.shape(model.inputs.x);
+        let denoise = Denoise::new(predictor, &schedule, batch_size)?;
+        let shape = denoise.shape();
+        let tiles = matches!(watch, Watch::Tiles(..));
         let coefficients: Vec<_> = steps.iter().map(|s| s.coefficients).collect();
         let table = sample_step::table_words(&coefficients);
         let words = 4 * shape.words() as u64;
@@ -204,13 +294,15 @@ impl SampleRun {
                 ("x", words),
                 ("x0_hat", words),
                 ("steps", 4 * table.len() as u64),
-                ("time table", 4 * model.time_table.len() as u64),
-                ("eps_hat", if film.is_some() { words } else { 16 }),
-                ("noise", if film.is_some() { words } else { 16 }),
+                ("time table", 4 * denoise.table().len() as u64),
+                ("eps_hat", if tiles { words } else { 16 }),
+                ("noise", if tiles { words } else { 16 }),
+                ("components", 4 * denoise.components().len() as u64),
             ],
         )?;
         views[3].write(gpu, 0, &table);
-        views[4].write(gpu, 0, &model.time_table);
+        views[4].write(gpu, 0, denoise.table());
+        views[7].write(gpu, 0, denoise.components());
 
         let variants = Variants::choose(gpu);
         let mut start = PlanBuilder::with_variants(variants);
@@ -226,14 +318,14 @@ impl SampleRun {
         let x0_hat = plan.external("x0_hat", &views[2]);
         let table = plan.external("steps", &views[3]);
         let time_table = plan.external("time table", &views[4]);
-        let bound_weights = weights.bind(&mut plan, model.graph.params());
+        let components = plan.external("components", &views[7]);
         let t = plan.tensor("t", batch_size);
         plan.set_label("timestep");
         sample_step::set_t(&mut plan, (batch_size, steps.len()), table, t, state);
-        let bound = model.lower(&mut plan, x, t, time_table, state, &bound_weights);
+        let out = denoise.emit(&mut plan, (x, t), (time_table, components), state);
         plan.set_label("sampler step");
         let draw = (stream::SAMPLE_NOISE, RandomStep::InferenceStep);
-        let (noise, eps_hat) = if film.is_some() {
+        let (noise, eps_hat) = if tiles {
             // The same numbers, but where they can be seen.
             let noise = plan.external("noise", &views[6]);
             batch::normal(&mut plan, shape, draw, noise, state);
@@ -248,7 +340,7 @@ impl SampleRun {
                 shape,
                 table,
                 steps: steps.len(),
-                out: bound.output,
+                out,
                 x_t: x,
                 noise,
                 x_prev: x,
@@ -258,13 +350,8 @@ impl SampleRun {
             state,
         );
         let plan = plan.begin(gpu)?;
-        let filming = match film {
-            Some((painter, wanted)) => {
-                let shown = [&views[1], &views[2], &views[5], &views[6]];
-                Some(Filming::new(gpu, painter, wanted, shape, shown, &steps)?)
-            }
-            None => None,
-        };
+        let shown = [&views[1], &views[2], &views[5], &views[6]];
+        let filming = Filming::new(gpu, watch, shape, shown, &steps)?;
         let [state, x, x0_hat] = [0, 1, 2].map(|i: usize| views[i].clone());
         Ok(Self {
             gpu: Arc::clone(gpu),
@@ -288,7 +375,34 @@ impl SampleRun {
             frames_at: Vec::new(),
             frames: Vec::new(),
             filming,
+            paths: Vec::new(),
+            given: None,
         })
+    }
+
+    /// Starts from this x_T, `[N, C, H, W]`, instead of noise.
+    #[must_use]
+    pub fn with_given(mut self, x: Vec<f32>) -> Self {
+        self.given = Some(x);
+        self
+    }
+
+    /// The film of points, if it was asked for.
+    pub fn cloud(&self) -> Option<&Film> {
+        match &self.filming.as_ref()?.screens {
+            Screens::Cloud(screen) => Some(screen.film()),
+            Screens::Tiles(_) => None,
+        }
+    }
+
+    /// The ways of the first points, a point a frame of the film.
+    pub fn paths(&self) -> &[Vec<Point>] {
+        &self.paths
+    }
+
+    /// Whether nothing that was submitted is under way.
+    pub fn is_idle(&self) -> bool {
+        self.pacer.is_idle()
     }
 
     /// Makes pipelines for about `time`; returns how many are there and how many there are in all.
@@ -305,7 +419,10 @@ impl SampleRun {
 
     /// The films, if they were asked for.
     pub fn films(&self) -> Option<ReverseFilms> {
-        let [x, x0_hat, eps_hat, noise] = &self.filming.as_ref()?.screens;
+        let Screens::Tiles(screens) = &self.filming.as_ref()?.screens else {
+            return None;
+        };
+        let [x, x0_hat, eps_hat, noise] = screens.as_ref();
         Some(ReverseFilms {
             x: x.film().clone(),
             x0_hat: x0_hat.film().clone(),
@@ -419,8 +536,16 @@ impl SampleRun {
         let wanted = (self.request.count - self.first).min(self.shape.b);
         let Some(step) = self.phase else {
             self.write_state(0);
-            self.start
-                .encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);
+            if let Some(given) = &self.given {
+                let size = self.shape.c * self.shape.h * self.shape.w;
+                let mut values = given[self.first * size..(self.first + wanted) * size].to_vec();
+                values.resize(self.shape.b * size, 0.0);
+                let words = tensor::nchw_to_plan(self.shape, &values);
+                self.x.write(&self.gpu, 0, &words);
+            } else {
+                self.start
+                    .encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);
+            }
             self.pacer
                 .submit(&self.gpu, encoder.finish(), self.start.cost());
             self.phase = Some(0);
@@ -491,11 +616,21 @@ impl SampleRun {
             && let Some(layer) = filming.frames.iter().position(|&f| f == steps_taken)
         {
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            for screen in &filming.screens {
-                screen.paint(&self.gpu, &mut encoder, layer);
+            match &filming.screens {
+                Screens::Tiles(screens) => {
+                    for screen in screens.iter() {
+                        screen.paint(&self.gpu, &mut encoder, layer);
+                    }
+                }
+                Screens::Cloud(screen) => screen.encode(&mut encoder, layer),
             }
             self.gpu.submit(encoder.finish(), || {});
             filming.painted = layer + 1;
+            if filming.paths > 0 {
+                let words = (filming.paths * self.shape.words() / self.shape.b) as u64;
+                let fetch = Fetch::start(&self.gpu, &[self.x.part(0, words)])?;
+                self.reading.push_back((Wanted::Path, fetch));
+            }
         }
         if self.first == 0 && self.frames_at.contains(&steps_taken) {
             self.read(Wanted::Frame(steps_taken))?;
@@ -515,6 +650,14 @@ impl SampleRun {
 
     fn receive(&mut self, wanted: Wanted, data: &[Vec<u32>]) {
         let shape = self.shape;
+        if matches!(wanted, Wanted::Path) {
+            let points = data[0].chunks_exact(shape.cp());
+            self.paths.resize(points.len(), Vec::new());
+            for (path, p) in self.paths.iter_mut().zip(points) {
+                path.push([f32::from_bits(p[0]), f32::from_bits(p[1])]);
+            }
+            return;
+        }
         let nchw = |words: &Vec<u32>| {
             let values: Vec<f32> = words.iter().map(|&w| f32::from_bits(w)).collect();
             tensor::plan_to_nchw(shape, &values)
@@ -533,6 +676,7 @@ impl SampleRun {
                 x,
                 x0_hat: nchw(&data[1]),
             }),
+            Wanted::Path => {}
         }
     }
 

@@ -8,13 +8,18 @@
 //! x̂_0     = clamp(x0_from_x · x_t + x0_from_out · out, ±clip)
 //! ε̂       = eps_from_x · x_t + eps_from_out · out
 //! x_{t−1} = prev_from_x0 · x̂_0 + prev_from_x · x_t + prev_from_eps · ε̂ + sigma · z,   z ~ N(0, I)
+//!         + prev_from_last_eps · ε̂ of the step before, where a sampler looks back
 //! ```
 
 mod ddim;
 mod ddpm;
+mod langevin;
+mod pf_ode;
 
 pub use ddim::Ddim;
 pub use ddpm::Ddpm;
+pub use langevin::{Langevin, STEPS_A_LEVEL};
+pub use pf_ode::PfOde;
 
 use super::{DiffusionError, NoiseSchedule, SchedulerConfig, TimestepSpacing, check_length};
 
@@ -42,14 +47,21 @@ pub struct StepCoefficients {
     pub clip: f32,
     /// The timestep, for the time embedding.
     pub timestep: f32,
+    /// Factor of the ε̂ of the step before in x_{t−1}; 0 in the first step.
+    pub prev_from_last_eps: f32,
     /// Fills up to a multiple of 16 bytes.
     pub pad0: f32,
-    /// Fills up to a multiple of 16 bytes.
-    pub pad1: f32,
 }
 
 impl StepCoefficients {
-    /// One step on the CPU, the reference of the GPU kernel: writes x_{t−1} and x̂_0 (clamped).
+    /// Whether the step needs the ε̂ of the step before: [`StepCoefficients::advance`], and on the GPU a tensor for ε̂
+    /// that is kept from step to step.
+    pub fn looks_back(&self) -> bool {
+        self.prev_from_last_eps != 0.0
+    }
+
+    /// One step on the CPU, the reference of the GPU kernel: writes x_{t−1} and x̂_0 (clamped). For steps that do not
+    /// look back.
     ///
     /// # Errors
     /// [`DiffusionError::Length`] when the slices differ in length.
@@ -61,6 +73,24 @@ impl StepCoefficients {
         prev: &mut [f32],
         x0: &mut [f32],
     ) -> Result<(), DiffusionError> {
+        self.advance(x, out, noise, &mut vec![0.0; x.len()], prev, x0)
+    }
+
+    /// [`StepCoefficients::apply`] for every step: `eps` holds ε̂ of the step before (anything in the first step), and
+    /// then that of this step.
+    ///
+    /// # Errors
+    /// [`DiffusionError::Length`] when the slices differ in length.
+    pub fn advance(
+        &self,
+        x: &[f32],
+        out: &[f32],
+        noise: &[f32],
+        eps: &mut [f32],
+        prev: &mut [f32],
+        x0: &mut [f32],
+    ) -> Result<(), DiffusionError> {
+        check_length("the last eps_hat", x.len(), eps.len())?;
         check_length("the network's output", x.len(), out.len())?;
         check_length("the noise", x.len(), noise.len())?;
         check_length("x_{t-1}", x.len(), prev.len())?;
@@ -76,6 +106,10 @@ impl StepCoefficients {
                 + self.prev_from_x * x[i]
                 + self.prev_from_eps * eps_hat
                 + self.sigma * noise[i];
+            if self.looks_back() {
+                prev[i] += self.prev_from_last_eps * eps[i];
+            }
+            eps[i] = eps_hat;
         }
         Ok(())
     }
@@ -157,6 +191,16 @@ pub static SAMPLERS: &[SamplerEntry] = &[
         name: "ddim",
         summary: "DDIM: deterministic with eta 0, so that few steps suffice.",
         make: |options| Box::new(Ddim { eta: options.eta }),
+    },
+    SamplerEntry {
+        name: "pf_ode",
+        summary: "Probability-flow ODE: the deterministic flow, by a second-order rule where DDIM is first order.",
+        make: |_| Box::new(PfOde),
+    },
+    SamplerEntry {
+        name: "langevin",
+        summary: "Annealed Langevin dynamics: wanders along the score at one noise level after another; needs many steps.",
+        make: |_| Box::new(Langevin),
     },
 ];
 
@@ -266,11 +310,15 @@ mod tests {
             }
             for steps in 1..=20 {
                 let steps = sampler.steps(&config, &schedule, steps).unwrap();
+                // Langevin dynamics takes several steps at a level.
+                let repeats = entry.name == "langevin";
                 assert!(
-                    steps.windows(2).all(|w| w[0].timestep > w[1].timestep),
+                    steps.windows(2).all(|w| w[0].timestep > w[1].timestep
+                        || repeats && w[0].timestep == w[1].timestep),
                     "{}",
                     entry.name
                 );
+                assert!(!steps[0].coefficients.looks_back());
                 assert_eq!(
                     steps.last().unwrap().coefficients.sigma,
                     0.0,
@@ -301,6 +349,10 @@ mod tests {
         assert_eq!(size_of::<StepCoefficients>(), 48);
         assert_eq!(std::mem::offset_of!(StepCoefficients, sigma), 28);
         assert_eq!(std::mem::offset_of!(StepCoefficients, timestep), 36);
+        assert_eq!(
+            std::mem::offset_of!(StepCoefficients, prev_from_last_eps),
+            40
+        );
     }
 
     #[test]
@@ -319,6 +371,7 @@ mod tests {
                 let (a, s) =
                     crate::diffusion::forward::q_sample_factors(&schedule, steps[0].timestep);
                 let mut x = a * x0 + s * eps;
+                let mut last = [f32::NAN];
                 for step in &steps {
                     let bar = schedule.alpha_bar(step.timestep);
                     let eps = (f64::from(x) - bar.sqrt() * f64::from(x0)) / (1.0 - bar).sqrt();
@@ -326,7 +379,7 @@ mod tests {
                     let out = (of_x0 * f64::from(x0) + of_eps * eps) as f32;
                     let (mut prev, mut x0_hat) = ([0.0], [0.0]);
                     step.coefficients
-                        .apply(&[x], &[out], &[0.0], &mut prev, &mut x0_hat)
+                        .advance(&[x], &[out], &[0.0], &mut last, &mut prev, &mut x0_hat)
                         .unwrap();
                     approx::assert_abs_diff_eq!(x0_hat[0], x0, epsilon = 1e-4);
                     x = prev[0];
@@ -352,5 +405,146 @@ mod tests {
             error.to_string(),
             "the noise has 1 values, but 2 are needed"
         );
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    //! Samples in the plane on the CPU, with any function in the place of the network.
+
+    use super::*;
+    use crate::{
+        data::points::{Point, PointSource},
+        rng::{self, Draw, stream},
+    };
+
+    /// ε̂ of a point at ᾱ.
+    pub(crate) type Predict<'a> = Box<dyn Fn(Point, f64) -> Point + 'a>;
+
+    /// The exact denoiser.
+    pub(crate) fn exact(source: &PointSource) -> Predict<'_> {
+        Box::new(|x, bar| source.mixture().eps(x, bar).map(|v| v as f32))
+    }
+
+    fn normals(stream: u32, step: usize, n: usize) -> Vec<f32> {
+        (0..n)
+            .flat_map(|i| {
+                let draw = Draw {
+                    seed: 77,
+                    stream,
+                    step: step as u32,
+                    sample: i as u32,
+                };
+                let [x, y, ..] = rng::normal4(draw, 0);
+                [x, y]
+            })
+            .collect()
+    }
+
+    /// `n` points from N(0, I) to the data.
+    pub(crate) fn sample(
+        sampler: &dyn Sampler,
+        config: &SchedulerConfig,
+        steps: usize,
+        n: usize,
+        predict: Predict<'_>,
+    ) -> Vec<Point> {
+        let schedule = config.noise_schedule().unwrap();
+        let mut x = normals(stream::SAMPLE_START, 0, n);
+        let (mut eps, mut prev, mut x0) = (vec![f32::NAN; 2 * n], x.clone(), x.clone());
+        let steps = sampler.steps(config, &schedule, steps).unwrap();
+        for (i, step) in steps.iter().enumerate() {
+            let bar = f64::from(schedule.alpha_bars()[step.timestep]);
+            let out: Vec<f32> = x
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .flat_map(|&p| predict(p, bar))
+                .collect();
+            let z = normals(stream::SAMPLE_NOISE, i, n);
+            step.coefficients
+                .advance(&x, &out, &z, &mut eps, &mut prev, &mut x0)
+                .unwrap();
+            std::mem::swap(&mut x, &mut prev);
+        }
+        x.as_chunks::<2>().0.to_vec()
+    }
+}
+
+#[cfg(test)]
+mod exact_tests {
+    //! With the exact score in the place of the network, what is left of an error is the sampler's.
+
+    use super::{testing::sample, *};
+    use crate::{
+        data::points::{Distribution, PointSource},
+        metrics::{mode_shares, sliced_wasserstein},
+    };
+
+    const N: usize = 2000;
+
+    fn source() -> PointSource {
+        PointSource::open(&Distribution::BuiltIn("eight_gaussians".into())).unwrap()
+    }
+
+    /// The mean sliced Wasserstein distance to five other sets of true points.
+    fn distance(samples: &[[f32; 2]], source: &PointSource) -> f32 {
+        let to = |k: u64| {
+            let truth = source.sample(1, 50, k * N as u64, N);
+            sliced_wasserstein(samples, &truth, 32, 0)
+        };
+        (0..5).map(to).sum::<f32>() / 5.0
+    }
+
+    #[test]
+    fn every_sampler_reaches_the_sampling_floor() {
+        let source = source();
+        // What true points get, ten times: the floor is the worst of them.
+        let floors: Vec<f32> = (0..10)
+            .map(|k| distance(&source.sample(2, 51, k * N as u64, N), &source))
+            .collect();
+        let floor = floors.iter().copied().fold(0.0, f32::max);
+        let config = SchedulerConfig {
+            clip_sample: false,
+            ..Default::default()
+        };
+        println!("floors {floors:?}");
+        let runs: [(&str, f64, usize); 5] = [
+            ("ddpm", 0.0, 500),
+            ("ddim", 0.0, 100),
+            ("ddim", 1.0, 500),
+            ("pf_ode", 0.0, 50),
+            ("langevin", 0.0, 1000),
+        ];
+        for entry in SAMPLERS {
+            assert!(runs.iter().any(|r| r.0 == entry.name), "{}", entry.name);
+        }
+        for (name, eta, steps) in runs {
+            let sampler = by_name(name, SamplerOptions { eta }).unwrap();
+            let run = |scale: f32| {
+                let predict = |x, bar| source.mixture().eps(x, bar).map(|v| scale * v as f32);
+                sample(&*sampler, &config, steps, N, Box::new(predict))
+            };
+            let samples = run(1.0);
+            let found = distance(&samples, &source);
+            let (shares, astray) = mode_shares(&samples, source.modes());
+            println!("{name} eta {eta}, {steps} steps: {found}, {shares:?}, astray {astray}");
+            assert!(
+                found <= 1.25 * floor,
+                "{name} eta {eta}: {found}, the floor is {floor}"
+            );
+            // 3.5 standard errors of a share of 1/8.
+            assert!(
+                shares.iter().all(|s| (s - 0.125).abs() < 0.026),
+                "{name}: {shares:?}"
+            );
+            assert!(astray < 0.01, "{name}: {astray} astray");
+            let wrong = distance(&run(0.5), &source);
+            println!("{name} eta {eta}, half the score: {wrong}");
+            assert!(
+                wrong > 2.0 * floor,
+                "{name}: {wrong} with half of the score"
+            );
+        }
     }
 }

@@ -6,12 +6,12 @@ use crate::{
     Result,
     diffusion::SchedulerConfig,
     gpu::{Gpu, film::Painter},
-    nn::{model::ParamSet, unet_config::UNetConfig},
+    nn::{model::ParamSet, network::Network, unet_config::UNetConfig},
     session::{
         command::ReverseRequest,
         event::{Event, Job, ReverseEvent, ReverseFilms},
         pacer::Pace,
-        sampling::{FilmRequest, SampleRequest, SampleRun},
+        sampling::{FilmRequest, Predictor, SampleRequest, SampleRun, Watch},
     },
 };
 
@@ -89,13 +89,13 @@ impl ReverseJob {
                     frames: FRAMES,
                     columns: (self.request.count as f64).sqrt().ceil() as usize,
                 };
+                let network = Network::from(unet);
                 let new = SampleRun::begin(
                     gpu,
-                    unet,
+                    Predictor::Network(&network, weights),
                     scheduler,
-                    weights,
                     request,
-                    Some((painter, film)),
+                    Watch::Tiles(painter, film),
                 )?;
                 self.current = Some(new);
                 self.warm = false;

@@ -13,7 +13,7 @@ use crate::{
         Gpu,
         film::{Film, Painter},
     },
-    nn::model::ParamSet,
+    nn::{model::ParamSet, network::Network},
     session::{
         TrainError, checkpoint,
         checkpoint::TrainState,
@@ -22,7 +22,7 @@ use crate::{
         event::{Event, Job, Preview, TrainEvent, TrainFigures, TrainStatus},
         figures::Speed,
         pacer::Pace,
-        sampling::{FilmRequest, SampleRequest, SampleRun},
+        sampling::{FilmRequest, Predictor, SampleRequest, SampleRun, Watch},
         trainer::{Start, StateRead, StepReport, Trainer},
     },
 };
@@ -168,7 +168,7 @@ impl TrainingJob {
     }
 
     /// The averaged or the raw weights.
-    pub const fn weights(&self, averaged: bool) -> &ParamSet {
+    pub fn weights(&self, averaged: bool) -> &ParamSet {
         if averaged {
             &self.trainer.sets().ema
         } else {
@@ -481,13 +481,13 @@ impl TrainingJob {
                 steps: request.steps.clamp(1, scheduler.num_train_timesteps),
                 ..request
             };
+            let network = Network::from(&config.unet);
             let begun = SampleRun::begin(
                 gpu,
-                &config.unet,
+                Predictor::Network(&network, weights),
                 scheduler,
-                weights,
                 request,
-                Some((painter, film)),
+                Watch::Tiles(painter, film),
             );
             match begun {
                 Ok(run) => {

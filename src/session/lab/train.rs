@@ -1,0 +1,579 @@
+//! Training in the lab: the [`Stepper`] on points, with stop conditions, a learning rate that falls towards the stop,
+//! the mini-batch of a single step, and samples whose merit is measured now and then.
+
+use std::{sync::Arc, time::Duration};
+
+use web_time::Instant;
+
+use super::{
+    EXTENT,
+    command::LabTrainSpec,
+    event::{LabEvent, LabTrainEvent, MiniPoint},
+    job::Context,
+    merit::{Floors, Measuring},
+    reverse::to_points,
+    stage::Stage,
+};
+use crate::{
+    Error, Result,
+    diffusion::{NoiseSchedule, Objective, forward::q_sample_factors, loss_weight::LossType},
+    gpu::{Gpu, film::Film, readback::Fetch},
+    nn::{
+        init,
+        lr_schedule::{LearningRate, LearningRateDecay},
+        model::ParamSet,
+        network::Network,
+        optimizer::AdamConfig,
+    },
+    session::{
+        TrainError,
+        command::StopAt,
+        event::{Event, Job, TrainFigures, TrainStatus},
+        feed::Feed,
+        figures::Speed,
+        pacer::Pace,
+        sampling::{CloudRequest, Predictor, SampleRequest, SampleRun, Watch},
+        stepper::{StepConfig, StepReport, Stepper},
+    },
+};
+
+/// Steps of linear warm-up of the learning rate.
+const WARMUP: u64 = 50;
+/// What remains of the learning rate at the stop.
+const FINAL_LR: f64 = 0.02;
+/// How fast the smoothed loss of a stop condition follows.
+const SMOOTHING: f32 = 0.02;
+/// Samples by which the network in training is measured.
+const MERIT_COUNT: usize = 2000;
+/// Steps of the sampler that draws them.
+const MERIT_STEPS: usize = 25;
+/// Pixels a side of their picture.
+const MERIT_SIDE: usize = 320;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Running,
+    /// One step, then rest.
+    Once,
+    Paused,
+}
+
+/// Samples on their way.
+#[derive(Debug)]
+enum Measure {
+    Drawing {
+        step: u64,
+        run: Box<SampleRun>,
+        warm: bool,
+    },
+    Measuring {
+        step: u64,
+        cloud: Film,
+        measuring: Box<Measuring>,
+    },
+}
+
+/// A training run of the lab.
+#[derive(Debug)]
+pub struct LabTraining {
+    spec: LabTrainSpec,
+    network: Network,
+    schedule: Arc<NoiseSchedule>,
+    stepper: Stepper,
+    stop: StopAt,
+    mode: Mode,
+    warm: bool,
+    told: Option<TrainStatus>,
+    reason: Option<String>,
+    spent: Duration,
+    mark: Option<Instant>,
+    speed: Speed,
+    smoothed: Option<f32>,
+    /// Step and seconds from which the learning rate falls.
+    falls_from: (u64, f64),
+    lr: f64,
+    measure: Option<Measure>,
+    measured_at: u64,
+    batch: Option<(u64, Fetch)>,
+    show_batch: bool,
+}
+
+impl LabTraining {
+    /// A run from random weights.
+    ///
+    /// # Errors
+    /// A network that cannot be built or does not fit the device.
+    pub fn start(gpu: &Arc<Gpu>, stage: &Stage, spec: LabTrainSpec) -> Result<Self> {
+        super::within("the number of points a step", spec.batch, 1, 65_536)?;
+        let network = Network::from(&spec.network);
+        let config = StepConfig {
+            scheduler: stage.stage.scheduler.clone(),
+            batch: spec.batch,
+            accumulate: 1,
+            lr: LearningRate {
+                base: spec.lr,
+                warmup_steps: WARMUP,
+                decay: LearningRateDecay::Constant,
+            },
+            adam: AdamConfig::default(),
+            clip_norm: 1.0,
+            ema_decay: spec.ema_decay,
+            flip: 0.0,
+            loss: LossType::Simple,
+            checkpoint_activations: false,
+            seed: spec.seed,
+        };
+        let feed = Feed::Points {
+            source: Arc::clone(&stage.source),
+            seed: spec.seed,
+        };
+        let stepper = Stepper::begin(gpu, config, &network, feed, true)?;
+        stepper.set_weights(&init::weights(stepper.params(), spec.seed));
+        Ok(Self {
+            network,
+            schedule: Arc::clone(&stage.schedule),
+            stepper,
+            stop: spec.stop,
+            mode: Mode::Running,
+            warm: false,
+            told: None,
+            reason: None,
+            spent: Duration::ZERO,
+            mark: None,
+            speed: Speed::default(),
+            smoothed: None,
+            falls_from: (0, 0.0),
+            lr: spec.lr,
+            measure: None,
+            measured_at: 0,
+            batch: None,
+            show_batch: false,
+            spec,
+        })
+    }
+
+    /// What an interface has to know of a run that has just been started.
+    pub fn opened(&self) -> LabTrainEvent {
+        LabTrainEvent::Opened {
+            spec: Box::new(self.spec.clone()),
+            parameters: self.stepper.params().iter().map(|p| p.file_len()).sum(),
+        }
+    }
+
+    /// The network with its averaged or raw weights.
+    pub const fn predictor(&self, averaged: bool) -> Predictor<'_> {
+        Predictor::Network(&self.network, self.weights(averaged))
+    }
+
+    const fn weights(&self, averaged: bool) -> &ParamSet {
+        let sets = self.stepper.sets();
+        if averaged { &sets.ema } else { &sets.weights }
+    }
+
+    /// Steps done.
+    pub const fn step(&self) -> u64 {
+        self.stepper.step()
+    }
+
+    /// The device's side.
+    pub const fn stepper(&self) -> &Stepper {
+        &self.stepper
+    }
+
+    /// Goes on.
+    pub fn resume(&mut self) {
+        self.mode = Mode::Running;
+        self.reason = None;
+        // A condition that is met already would stop it at once.
+        if self.stop.steps.is_some_and(|n| n <= self.step()) {
+            self.stop.steps = None;
+        }
+        if self.stop.seconds.is_some_and(|s| s <= self.seconds()) {
+            self.stop.seconds = None;
+        }
+        if let (Some(limit), Some(loss)) = (self.stop.loss, self.smoothed)
+            && loss <= limit
+        {
+            self.stop.loss = None;
+        }
+    }
+
+    /// Rests after the step under way.
+    pub fn pause(&mut self) {
+        self.mode = Mode::Paused;
+        self.reason = None;
+    }
+
+    /// One step, whose mini-batch is told, then rest.
+    pub fn step_once(&mut self) {
+        self.mode = Mode::Once;
+        self.reason = None;
+        self.show_batch = true;
+    }
+
+    /// Sets when to stop; the learning rate falls from here to there.
+    pub fn stop_at(&mut self, stop: StopAt) {
+        self.stop = stop;
+        self.falls_from = (self.step(), self.seconds());
+    }
+
+    /// Changes the learning rate.
+    pub const fn set_lr(&mut self, lr: f64) {
+        self.lr = lr;
+    }
+
+    fn seconds(&self) -> f64 {
+        self.spent.as_secs_f64()
+    }
+
+    /// Whether there is something to do.
+    pub fn is_busy(&self) -> bool {
+        !self.warm
+            || self.mode != Mode::Paused
+            || self.measure.is_some()
+            || self.batch.is_some()
+            || !self.stepper.is_settled()
+            // That it rests is still to be told.
+            || !matches!(self.told, Some(TrainStatus::Paused(_)))
+    }
+
+    /// How far it has come on its way to the stop, 0 to 1.
+    fn progress(&self) -> f64 {
+        let (step, seconds) = self.falls_from;
+        let part = |now: f64, from: f64, to: f64| ((now - from) / (to - from).max(1e-9)).min(1.0);
+        let steps = (self.stop.steps).map(|n| part(self.step() as f64, step as f64, n as f64));
+        let time = (self.stop.seconds).map(|s| part(self.seconds(), seconds, s));
+        steps.into_iter().chain(time).fold(0.0, f64::max)
+    }
+
+    /// The learning rate: the second half of the way to a stop it falls by a cosine.
+    fn set_rate(&mut self) {
+        let late = (2.0 * self.progress() - 1.0).clamp(0.0, 1.0);
+        let fall = 0.5 * (1.0 + (std::f64::consts::PI * late).cos());
+        let rate = LearningRate {
+            base: self.lr * (FINAL_LR + (1.0 - FINAL_LR) * fall),
+            warmup_steps: WARMUP,
+            decay: LearningRateDecay::Constant,
+        };
+        self.stepper.set_live(rate, self.spec.ema_decay);
+    }
+
+    /// Goes on for about one slice.
+    ///
+    /// # Errors
+    /// A lost device; a loss that is not finite does not count, the run rests then.
+    pub fn pump(
+        &mut self,
+        context: &Context<'_>,
+        floors: &mut Floors,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        if !self.warm {
+            self.tell_status(TrainStatus::Preparing, tell);
+            let (done, of) = self.stepper.warm(Duration::from_millis(8))?;
+            tell(Event::Compiling {
+                job: Job::Lab,
+                done,
+                of,
+            });
+            self.warm = done == of;
+            return Ok(());
+        }
+        if let Some((step, fetch)) = &mut self.batch {
+            let step = *step;
+            if let Some(words) = fetch.poll(context.gpu)? {
+                self.batch = None;
+                let points = self.mini_batch(&words);
+                say(tell, LabTrainEvent::Batch { step, points });
+            }
+            return Ok(());
+        }
+        if self.measure.is_some() {
+            self.mark = None;
+            return self.pump_measure(context, floors, tell);
+        }
+        self.pump_steps(context, tell)
+    }
+
+    fn pump_steps(&mut self, context: &Context<'_>, tell: &mut dyn FnMut(Event)) -> Result<()> {
+        let step = self.step();
+        let until = self.until(step);
+        let was = self.mark.replace(Instant::now());
+        if let (Some(was), true) = (was, step < until || !self.stepper.is_settled()) {
+            // Rests in between (a hidden page, another job) do not count as training.
+            self.spent += was.elapsed().min(Duration::from_secs(1));
+        }
+        self.set_rate();
+        self.stepper.set_pace(context.pace);
+        let reports = match self.stepper.pump(until) {
+            Ok(reports) => reports,
+            Err(Error::Train(TrainError::NotFinite { step, loss, lr, .. })) => {
+                let message = format!(
+                    "training stopped at step {step}: the loss became {loss} at learning rate {lr:.1e}; start again with a lower one"
+                );
+                self.mode = Mode::Paused;
+                self.reason = Some(message.clone());
+                tell(Event::Failed {
+                    job: Job::Lab,
+                    message,
+                });
+                Vec::new()
+            }
+            Err(e) => return Err(e),
+        };
+        for report in reports {
+            self.note(context.gpu, report, tell);
+        }
+        self.check_stops();
+        if self.mode != Mode::Paused {
+            self.tell_status(TrainStatus::Running, tell);
+        }
+        if !self.stepper.is_settled() {
+            return Ok(());
+        }
+        let step = self.step();
+        if self.mode == Mode::Once && step >= until && step > 0 {
+            self.mode = Mode::Paused;
+            if std::mem::take(&mut self.show_batch)
+                && let Some(batch) = self.stepper.batch_views()
+            {
+                let views = [
+                    batch.t,
+                    batch.x0,
+                    batch.x_t,
+                    batch.target,
+                    batch.output,
+                    batch.gradient,
+                ];
+                self.batch = Some((step, Fetch::start(context.gpu, &views)?));
+            }
+            return Ok(());
+        }
+        if self.is_merit_due(step) {
+            self.measured_at = step;
+            match self.draw(context) {
+                Ok(run) => {
+                    self.measure = Some(Measure::Drawing {
+                        step,
+                        run: Box::new(run),
+                        warm: false,
+                    });
+                }
+                Err(e) => {
+                    // Training is worth more than a picture of it.
+                    self.spec.merit_every = 0;
+                    tell(Event::Failed {
+                        job: Job::Lab,
+                        message: e.to_string(),
+                    });
+                }
+            }
+        } else if self.mode == Mode::Paused {
+            self.mark = None;
+            self.speed = Speed::default();
+            let reason = self.reason.clone();
+            self.tell_status(TrainStatus::Paused(reason), tell);
+        }
+        Ok(())
+    }
+
+    fn is_merit_due(&self, step: u64) -> bool {
+        let every = self.spec.merit_every;
+        // A run that stops by itself is measured at its end, too.
+        let at_end = self.mode == Mode::Paused && self.reason.is_some();
+        every > 0
+            && step > 0
+            && self.measured_at != step
+            && (step >= (self.measured_at / every + 1) * every || at_end)
+    }
+
+    /// The step to which the stepper may go before something else is to be done.
+    fn until(&self, step: u64) -> u64 {
+        if self.mode == Mode::Paused || self.is_merit_due(step) {
+            return step + u64::from(self.stepper.is_in_step());
+        }
+        if self.mode == Mode::Once {
+            return step + 1;
+        }
+        let next = match self.spec.merit_every {
+            0 => u64::MAX,
+            every => (step / every + 1) * every,
+        };
+        next.min(self.stop.steps.unwrap_or(u64::MAX).max(step))
+    }
+
+    fn note(&mut self, gpu: &Gpu, report: StepReport, tell: &mut dyn FnMut(Event)) {
+        let smoothed = self.smoothed.get_or_insert(report.loss);
+        let follow = SMOOTHING.max(1.0 / report.step.max(1) as f32);
+        *smoothed += follow * (report.loss - *smoothed);
+        let batch = self.spec.batch as f64;
+        let rate = (self.speed).mark(self.spent, report.step * self.spec.batch as u64);
+        let steps_left = (self.stop.steps).map(|n| n.saturating_sub(report.step) as f64);
+        let left = [
+            steps_left.filter(|_| rate > 0.0).map(|n| n * batch / rate),
+            self.stop.seconds.map(|s| (s - self.seconds()).max(0.0)),
+        ];
+        let figures = TrainFigures {
+            images_per_second: rate,
+            step_seconds: self.stepper.device_time().as_secs_f64() / report.step.max(1) as f64,
+            seconds: self.seconds(),
+            device_bytes: gpu.allocated_bytes(),
+            left_seconds: left.into_iter().flatten().reduce(f64::min),
+        };
+        say(tell, LabTrainEvent::Step(report, figures));
+    }
+
+    fn check_stops(&mut self) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        let step = self.step();
+        let reason = if self.stop.steps.is_some_and(|n| step >= n) && self.stepper.is_settled() {
+            Some(format!("it reached step {step}"))
+        } else if self.stop.seconds.is_some_and(|s| self.seconds() >= s) {
+            Some(format!("{:.0} s of training are over", self.seconds()))
+        } else {
+            match (self.stop.loss, self.smoothed) {
+                (Some(limit), Some(loss)) if loss <= limit && step > 20 => {
+                    Some(format!("the smoothed loss fell to {loss:.4}"))
+                }
+                _ => None,
+            }
+        };
+        if reason.is_some() {
+            self.mode = Mode::Paused;
+            self.reason = reason;
+        }
+    }
+
+    fn tell_status(&mut self, status: TrainStatus, tell: &mut dyn FnMut(Event)) {
+        if self.told.as_ref() != Some(&status) {
+            self.told = Some(status.clone());
+            say(tell, LabTrainEvent::Status(status));
+        }
+    }
+
+    fn draw(&self, context: &Context<'_>) -> Result<SampleRun> {
+        let request = SampleRequest {
+            count: MERIT_COUNT,
+            sampler: "ddim".to_owned(),
+            steps: MERIT_STEPS.min(self.schedule.timesteps()),
+            eta: 0.0,
+            seed: self.spec.seed,
+            batch: MERIT_COUNT,
+        };
+        let cloud = CloudRequest {
+            frames: 1,
+            side: MERIT_SIDE,
+            extent: EXTENT,
+            paths: 0,
+        };
+        SampleRun::begin(
+            context.gpu,
+            self.predictor(true),
+            &context.stage.stage.scheduler,
+            request,
+            Watch::Cloud(context.painter, cloud),
+        )
+    }
+
+    fn pump_measure(
+        &mut self,
+        context: &Context<'_>,
+        floors: &mut Floors,
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        match &mut self.measure {
+            Some(Measure::Drawing { step, run, warm }) => {
+                if !*warm {
+                    let (done, of) = run.warm(Duration::from_millis(8))?;
+                    *warm = done == of;
+                    return Ok(());
+                }
+                run.set_pace(context.pace);
+                if run.pump()? {
+                    let samples = to_points(run.images());
+                    self.measure = run.cloud().cloned().map(|cloud| Measure::Measuring {
+                        step: *step,
+                        cloud,
+                        measuring: Box::new(Measuring::new(context.stage, &samples)),
+                    });
+                }
+            }
+            Some(Measure::Measuring {
+                step,
+                cloud,
+                measuring,
+            }) => {
+                if let Some(merit) = measuring.next(context.stage, floors) {
+                    tell(Event::Lab(LabEvent::Merit {
+                        step: *step,
+                        cloud: cloud.clone(),
+                        merit,
+                    }));
+                    self.measure = None;
+                }
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// t, x_0, x_t, target, output and ∂L/∂output as points. Whatever the network predicts, ε̂ follows from it linearly
+    /// (`epsilon_map`), and so does the pull on it.
+    fn mini_batch(&self, words: &[Vec<u32>]) -> Arc<[MiniPoint]> {
+        let [t, rest @ ..] = words else {
+            return Arc::new([]);
+        };
+        let at = |k: usize, i: usize| -> [f64; 2] {
+            [0, 1].map(|c| f64::from(f32::from_bits(rest[k][4 * i + c])))
+        };
+        let objective = self.stepper.config().scheduler.prediction_type;
+        (t.iter().enumerate())
+            .map(|(i, &t)| {
+                let t = (t as usize).min(self.schedule.timesteps() - 1);
+                let bar = f64::from(self.schedule.alpha_bars()[t]);
+                let map = objective.epsilon_map(bar);
+                let (a, s) = q_sample_factors(&self.schedule, t);
+                let [x0, x_t, target, output, gradient] = [0, 1, 2, 3, 4].map(|k| at(k, i));
+                let eps = if objective == Objective::Epsilon {
+                    target
+                } else {
+                    [0, 1].map(|c| (x_t[c] - f64::from(a) * x0[c]) / f64::from(s))
+                };
+                let point = |p: [f64; 2]| p.map(|v| v as f32);
+                MiniPoint {
+                    t: t + 1,
+                    x0: point(x0),
+                    x_t: point(x_t),
+                    eps: point(eps),
+                    eps_hat: point([0, 1].map(|c| map.apply(x_t[c], output[c]))),
+                    pull: point([0, 1].map(|c| -gradient[c] / map.from_out)),
+                }
+            })
+            .collect()
+    }
+
+    /// Waits for the device. Native only.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&mut self, gpu: &Gpu) {
+        match &mut self.measure {
+            Some(Measure::Drawing {
+                run, warm: true, ..
+            }) => run.wait(),
+            Some(_) => {}
+            None if self.batch.is_some() => gpu.wait(),
+            None if self.warm => self.stepper.wait(),
+            None => {}
+        }
+    }
+
+    /// How hard the device is worked, for whoever asks.
+    pub const fn set_pace(&mut self, pace: Pace) {
+        self.stepper.set_pace(pace);
+    }
+}
+
+fn say(tell: &mut dyn FnMut(Event), event: LabTrainEvent) {
+    tell(Event::Lab(LabEvent::Train(event)));
+}
