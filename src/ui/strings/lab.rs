@@ -383,6 +383,10 @@ pub const FINENESS: &str = "Arrows a side";
 /// Its tooltip.
 pub const FINENESS_HELP: &str =
     "The field is evaluated at 64 × 64 places; fewer arrows are easier to read";
+/// Something worth saying of a file.
+pub fn about_file(name: &str, note: &str) -> String {
+    format!("{name}: {note}")
+}
 /// Which weights.
 pub const WEIGHTS: &str = "Weights";
 /// Its tooltip.
@@ -618,9 +622,15 @@ pub const PRESET_CLOSE: &str = "Leave this preset";
 /// Its tooltip.
 pub const PRESET_CLOSE_HELP: &str = "Back to sound settings";
 
-/// Points that could not be read.
-pub const NO_POINTS: &str =
-    "The file has no points; it should have a point a line, two numbers each.";
+/// Above a canvas.
+pub const BY_NETWORK: &str = "With the network";
+/// Above a canvas.
+pub const BY_EXACT: &str = "With the exact score";
+
+/// The banner.
+pub fn preset_set(title: &str) -> String {
+    format!("Preset: {title}")
+}
 
 static FORWARD: Card = Card {
     equations: &[Equation {

@@ -18,12 +18,16 @@ mod training;
 use std::sync::Arc;
 
 use egui::{Button, Ui};
-use noiselab::session::{
-    command::Command,
-    event::{Event, Job},
-    lab::{
-        command::{FieldRequest, LabCommand, LabForward, LabStage},
-        event::{LabEvent, StageView},
+use noiselab::{
+    data::points::{Point, csv},
+    session::{
+        command::Command,
+        event::{Event, Job},
+        lab::{
+            PRESETS,
+            command::{FieldRequest, LabCommand, LabForward, LabStage},
+            event::{LabEvent, Merit, StageView},
+        },
     },
 };
 use serde_json::json;
@@ -97,6 +101,8 @@ pub struct Lab {
     fields: Fields,
     reverse: Reverse,
     preset: Option<usize>,
+    /// What is drawn of it.
+    preset_drawn: presets::Drawn,
     /// A preset that an address asks for, until the room is shown.
     wanted_preset: Option<usize>,
     heats: Heats,
@@ -114,6 +120,7 @@ impl Default for Lab {
             fields: Fields::default(),
             reverse: Reverse::default(),
             preset: None,
+            preset_drawn: presets::Drawn::default(),
             wanted_preset: None,
             heats: Heats::default(),
         }
@@ -208,8 +215,10 @@ impl Lab {
             }
             self.measure_errors(shared);
         }
-        if self.view == View::Reverse {
-            self.ask_reverse(shared);
+        match self.view {
+            View::Reverse => self.ask_reverse(shared),
+            View::Wrong => self.ask_preset(shared),
+            _ => {}
         }
     }
 
@@ -237,9 +246,14 @@ impl Lab {
         let Some((name, bytes)) = shared.points.take() else {
             return;
         };
-        match read_points(&bytes) {
-            Ok(points) => self.setup.set_own(name, points.into()),
-            Err(message) => shared.notify(format!("{name}: {message}"), true),
+        match csv::parse(&bytes) {
+            Ok((points, note)) => {
+                if let Some(note) = note {
+                    shared.notify(s::about_file(&name, &note), false);
+                }
+                self.setup.set_own(name, points.into());
+            }
+            Err(e) => shared.notify(s::about_file(&name, &e.to_string()), true),
         }
     }
 
@@ -326,25 +340,6 @@ impl Lab {
     }
 }
 
-/// Points of a text file, two numbers a line.
-fn read_points(bytes: &[u8]) -> Result<Vec<noiselab::data::points::Point>, String> {
-    let text = String::from_utf8_lossy(bytes);
-    let mut points = Vec::new();
-    for line in text.lines() {
-        let mut numbers = line
-            .split([',', ';', '\t', ' '])
-            .filter(|w| !w.is_empty())
-            .map(str::parse::<f32>);
-        if let (Some(Ok(x)), Some(Ok(y))) = (numbers.next(), numbers.next()) {
-            points.push([x, y]);
-        }
-    }
-    if points.is_empty() {
-        return Err(s::NO_POINTS.into());
-    }
-    Ok(points)
-}
-
 impl Panel for Lab {
     fn id(&self) -> &'static str {
         "lab"
@@ -378,7 +373,7 @@ impl Panel for Lab {
         }
         shared.time.set_timesteps(self.setup.timesteps);
         self.set_stage(shared);
-        if matches!(self.view, View::Reverse | View::Wrong) {
+        if self.view == View::Reverse {
             self.reverse.follow(shared);
         }
     }
@@ -414,11 +409,11 @@ impl Panel for Lab {
     }
 
     fn status(&self) -> serde_json::Value {
-        let points = |p: &[noiselab::data::points::Point]| {
+        let points = |p: &[Point]| {
             let every = (p.len() / 2_000).max(1);
             json!(p.iter().step_by(every).collect::<Vec<_>>())
         };
-        let merit = |m: &noiselab::session::lab::event::Merit| {
+        let merit = |m: &Merit| {
             json!({
                 "samples": m.samples, "slicedWasserstein": m.sliced_wasserstein,
                 "floor": m.sliced_wasserstein_floor, "energy": m.energy, "energyFloor": m.energy_floor,
@@ -456,7 +451,7 @@ impl Panel for Lab {
             "runs": runs.collect::<Vec<_>>(),
             "paths": self.reverse.paths.as_ref().map(|p| p.request.start),
             "nll": self.reverse.likelihood.as_ref().map(|l| l.nll),
-            "preset": self.preset.and_then(|i| presets::all().get(i)).map(|p| p.name),
+            "preset": self.preset.and_then(|i| PRESETS.get(i)).map(|p| p.name),
         })
     }
 
@@ -469,7 +464,7 @@ impl Panel for Lab {
             out.push(("word", self.setup.word.clone()));
         }
         out.push(("runs", self.runs_address()));
-        match self.preset.and_then(|i| presets::all().get(i)) {
+        match self.preset.and_then(|i| PRESETS.get(i)) {
             Some(preset) => out.push(("wrong", preset.name.to_owned())),
             None => {
                 out.push(("lab_schedule", self.setup.schedule.clone()));
@@ -509,7 +504,7 @@ impl Panel for Lab {
                 }
             }
             "wrong" => {
-                self.wanted_preset = presets::all().iter().position(|p| p.name == value);
+                self.wanted_preset = presets::by_name(value);
             }
             _ => {}
         }

@@ -112,6 +112,11 @@ pub struct Done {
 }
 
 impl Run {
+    /// There are modes whose shares can be shown.
+    pub fn has_modes(&self) -> bool {
+        (self.done.as_ref()).is_some_and(|d| !d.merit.modes.is_empty())
+    }
+
     /// The frame to show at t: the newest while it goes on.
     fn frame(&self, t: usize) -> Option<usize> {
         let there = &self.frames[..self.arrived.min(self.frames.len())];
@@ -509,14 +514,11 @@ impl Lab {
         theme::section(ui, "", |ui| {
             let (side, columns) = parts::fit(ui, n, 96.0);
             parts::rows(ui, n, side, columns, |ui, i| {
-                self.run_ui(ui, shared, side, i)
+                self.run_ui(ui, shared, side, i, None)
             });
         });
         let with_modes: Vec<usize> = (0..self.reverse.runs.len())
-            .filter(|&i| {
-                let done = self.reverse.runs[i].done.as_ref();
-                done.is_some_and(|d| !d.merit.modes.is_empty())
-            })
+            .filter(|&i| self.reverse.runs[i].has_modes())
             .collect();
         if with_modes.is_empty() {
             return;
@@ -533,7 +535,15 @@ impl Lab {
         });
     }
 
-    fn run_ui(&mut self, ui: &mut Ui, shared: &mut Shared, side: f32, i: usize) {
+    /// One run; `title` in place of its sampler's.
+    pub(super) fn run_ui(
+        &mut self,
+        ui: &mut Ui,
+        shared: &mut Shared,
+        side: f32,
+        i: usize,
+        title: Option<&str>,
+    ) {
         let t = shared.time.t();
         let run = self.reverse.runs.get(i);
         let (sampler, steps, eta) = match (run, self.reverse.choices.get(i)) {
@@ -546,7 +556,9 @@ impl Lab {
             (None, None) => return,
         };
         let eta = takes_eta(sampler).then_some(eta);
-        parts::caption(ui, &s::run_title(sampler, steps, eta));
+        let own = s::run_title(sampler, steps, eta);
+        let text = title.map_or_else(|| own.clone(), |t| format!("{t}: {own}"));
+        parts::caption(ui, &text);
         let frame = run.and_then(|r| r.frame(t));
         let shown_t = match (run, frame) {
             (Some(run), Some(k)) => run.frames[k].t,

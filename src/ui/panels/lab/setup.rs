@@ -22,8 +22,6 @@ use crate::ui::{
 pub const PARTICLES: [usize; 3] = [2_000, 10_000, 50_000];
 /// T at most and at least.
 pub const TIMESTEPS: std::ops::RangeInclusive<usize> = 10..=1000;
-/// The last β of sound schedules.
-pub const BETA_END: f64 = 0.02;
 /// Characters of a word.
 const LONGEST: usize = 12;
 /// Corners of all lines together, at most.
@@ -84,8 +82,8 @@ pub struct Setup {
     pub schedule: String,
     /// T.
     pub timesteps: usize,
-    /// The last β, where the schedule has one.
-    pub beta_end: f64,
+    /// A configuration that a preset gave, until schedule or T is changed.
+    special: Option<SchedulerConfig>,
     /// Particles.
     pub particles: usize,
     tables: Option<(SchedulerConfig, Result<NoiseSchedule, String>)>,
@@ -102,7 +100,7 @@ impl Default for Setup {
             own: None,
             schedule: "linear".into(),
             timesteps: 1000,
-            beta_end: BETA_END,
+            special: None,
             particles: 50_000,
             tables: None,
         }
@@ -112,14 +110,26 @@ impl Default for Setup {
 impl Setup {
     /// The schedule's configuration.
     pub fn scheduler(&self) -> SchedulerConfig {
+        if let Some(special) = &self.special
+            && special.beta_schedule == self.schedule
+            && special.num_train_timesteps == self.timesteps
+        {
+            return special.clone();
+        }
         SchedulerConfig {
             beta_schedule: self.schedule.clone(),
             num_train_timesteps: self.timesteps,
-            beta_end: self.beta_end,
             clip_sample: false,
             timestep_spacing: TimestepSpacing::Trailing,
             ..SchedulerConfig::default()
         }
+    }
+
+    /// Takes over a configuration.
+    pub fn set_scheduler(&mut self, config: SchedulerConfig) {
+        self.schedule.clone_from(&config.beta_schedule);
+        self.timesteps = config.num_train_timesteps;
+        self.special = Some(config);
     }
 
     fn distribution(&self) -> Option<Distribution> {
@@ -330,7 +340,6 @@ impl Setup {
                 .iter()
                 .map(|r| (r.name().to_owned(), schedule_name(r.name())))
                 .collect();
-            let before = self.schedule.clone();
             let (label, help) = (s::SCHEDULE, s::SCHEDULE_HELP);
             combo(
                 ui,
@@ -340,9 +349,6 @@ impl Setup {
                 &mut self.schedule,
                 &options,
             );
-            if self.schedule != before {
-                self.beta_end = BETA_END;
-            }
             if let Some(compare) = compare {
                 let mut options: Vec<(Option<String>, &str)> = vec![(None, s::COMPARE_NONE)];
                 options.extend(

@@ -11,6 +11,7 @@ use noiselab::{
         event::{TrainFigures, TrainStatus},
         figures::T_BINS,
         lab::{
+            PRESETS,
             command::{Denoiser, LabCommand, LabTrain, LabTrainSpec},
             event::{LabTrainEvent, Merit, MiniPoint},
         },
@@ -88,15 +89,15 @@ pub struct Training {
 
 impl Default for Training {
     fn default() -> Self {
-        Self {
+        let mut training = Self {
             spec: LabTrainSpec {
                 network: MlpConfig::default(),
-                batch: 512,
+                batch: 256,
                 lr: 2e-3,
-                ema_decay: 0.99,
+                ema_decay: 0.995,
                 seed: 0,
                 stop: StopAt::default(),
-                merit_every: 100,
+                merit_every: 500,
             },
             seconds: 30.0,
             status: TrainStatus::None,
@@ -111,7 +112,11 @@ impl Default for Training {
             batch: None,
             slow: false,
             slow_at: f64::NEG_INFINITY,
+        };
+        if let Some(sound) = PRESETS.first() {
+            training.set_spec((sound.train)());
         }
+        training
     }
 }
 
@@ -124,6 +129,12 @@ impl Training {
     /// It goes on.
     pub fn is_running(&self) -> bool {
         self.status == TrainStatus::Running
+    }
+
+    /// Takes over what a run is to be started with.
+    pub fn set_spec(&mut self, spec: LabTrainSpec) {
+        self.seconds = spec.stop.seconds.unwrap_or(0.0);
+        self.spec = spec;
     }
 
     /// Nothing is left of the run.
