@@ -25,6 +25,9 @@ pub enum Error {
     /// A network was described with shapes that do not fit together.
     #[error(transparent)]
     Model(#[from] crate::nn::ModelError),
+    /// The lab's points cannot be used.
+    #[error(transparent)]
+    Points(#[from] crate::data::points::PointsError),
     /// A training run cannot start or cannot go on.
     #[error(transparent)]
     Train(#[from] crate::session::TrainError),

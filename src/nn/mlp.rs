@@ -142,3 +142,174 @@ fn linear(
     ];
     graph.add(name, layer, inputs, &params)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{
+        PlanBuilder,
+        graph::ParamInfo,
+        init,
+        layers::{silu::silu, testing::Numbers},
+        state::StepState,
+        tensor::RefTensor,
+        testing::{bits, floats, run},
+    };
+
+    const BATCH: usize = 5;
+    const T: usize = 7;
+
+    /// The module's equations in f64; returns Σ out · weight.
+    fn reference(
+        config: &MlpConfig,
+        params: &[Vec<f64>],
+        (x, t): (&RefTensor, &[u32]),
+        table: &[f32],
+        weight: &RefTensor,
+    ) -> f64 {
+        let d = config.width;
+        let linear = |at: usize, x: &[f64]| -> Vec<f64> {
+            let (w, b) = (&params[at], &params[at + 1]);
+            (b.iter().zip(w.chunks(x.len())))
+                .map(|(b, row)| b + row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>())
+                .collect()
+        };
+        let act = |x: Vec<f64>| -> Vec<f64> { x.into_iter().map(silu).collect() };
+        let add =
+            |a: Vec<f64>, b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| a + b).collect() };
+        let mut sum = 0.0;
+        for n in 0..BATCH {
+            let point: Vec<f64> = (0..config.features).map(|c| x.at(n, 0, 0, c)).collect();
+            let mut at = 0;
+            let mut h = if config.time_embedding {
+                let row = &table[t[n] as usize * d.next_multiple_of(4)..][..d];
+                let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
+                let e = linear(2, &act(linear(0, &row)));
+                at = 4;
+                add(linear(4, &point), &e)
+            } else {
+                linear(0, &point)
+            };
+            for _ in 0..config.blocks {
+                at += 2;
+                let r = linear(at + 2, &act(linear(at, &h)));
+                h = add(r, &h);
+                at += 2;
+            }
+            let out = linear(at + 2, &act(h));
+            sum += (out.iter().enumerate())
+                .map(|(c, v)| v * weight.at(n, 0, 0, c))
+                .sum::<f64>();
+        }
+        sum
+    }
+
+    fn gradients(config: &MlpConfig) {
+        let model = build(config, BATCH, T, true).expect("a network");
+        let params: Vec<ParamInfo> = model.graph.params().to_vec();
+        let values = init::weights(&params, 5);
+        let shape = Shape::vector(BATCH, config.features);
+        let mut numbers = Numbers::new(2);
+        let (x, weight) = (numbers.tensor(shape), numbers.tensor(shape));
+        let t: Vec<u32> = (0..BATCH as u32).map(|n| n * 3 % T as u32).collect();
+        let mut inputs: Vec<Vec<u32>> = vec![
+            StepState::default().words().to_vec(),
+            bits(&x.to_plan()),
+            t.clone(),
+            bits(&model.time_table),
+            bits(&weight.to_plan()),
+        ];
+        let first = inputs.len();
+        inputs.extend(params.iter().zip(&values).map(|(i, v)| bits(&i.pack(v))));
+        inputs.extend(params.iter().map(|i| vec![0; i.words()]));
+        let inputs: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+        let out = run(&inputs, |plan: &mut PlanBuilder, ids| {
+            let (weights, grads) = ids[first..].split_at(params.len());
+            // The gradient's tensor is worked in: a copy keeps the input.
+            let grad = plan.tensor("gradient", shape.words());
+            crate::nn::layers::add::accumulate(plan, ids[4], grad, shape.words(), false);
+            let bound = model.lower(plan, ids[1], ids[2], ids[3], ids[0], weights);
+            let output = bound.output;
+            let mut lowered = bound.lowered;
+            plan.keep(output);
+            model.graph.lower_backward(
+                plan,
+                &mut lowered,
+                weights,
+                grads,
+                model.output,
+                grad,
+                false,
+            );
+            std::iter::once(output)
+                .chain(grads.iter().copied())
+                .collect()
+        });
+        let values: Vec<Vec<f64>> = (values.iter())
+            .map(|v| v.iter().map(|&v| f64::from(v)).collect())
+            .collect();
+        let value =
+            |params: &[Vec<f64>]| reference(config, params, (&x, &t), &model.time_table, &weight);
+        let found = RefTensor::from_plan(shape, &floats(&out[0]));
+        let sum: f64 = found
+            .data
+            .iter()
+            .zip(&weight.data)
+            .map(|(a, b)| a * b)
+            .sum();
+        approx::assert_abs_diff_eq!(sum, value(&values), epsilon = 1e-5);
+        for (k, info) in params.iter().enumerate() {
+            let found = info.unpack(&floats(&out[1 + k]));
+            let mut largest = 0.0_f32;
+            for i in (0..found.len()).step_by(1 + found.len() / 12) {
+                let by = |h: f64| {
+                    let mut moved = values.clone();
+                    moved[k][i] += h;
+                    value(&moved)
+                };
+                let slope = (by(1e-5) - by(-1e-5)) / 2e-5;
+                let near = 2e-5 * (1.0 + slope.abs());
+                assert!(
+                    (slope - f64::from(found[i])).abs() < near,
+                    "{}[{i}] is {}, expected {slope}",
+                    info.name,
+                    found[i]
+                );
+                largest = largest.max(found[i].abs());
+            }
+            assert!(largest > 0.0, "{} has no gradient", info.name);
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_finite_differences() {
+        let config = MlpConfig {
+            width: 10,
+            blocks: 2,
+            ..MlpConfig::default()
+        };
+        gradients(&config);
+        gradients(&MlpConfig {
+            time_embedding: false,
+            features: 3,
+            ..config
+        });
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused() {
+        for config in [
+            MlpConfig {
+                width: 0,
+                ..MlpConfig::default()
+            },
+            MlpConfig {
+                blocks: MAX_BLOCKS + 1,
+                ..MlpConfig::default()
+            },
+        ] {
+            let error = build(&config, 4, 10, true).unwrap_err().to_string();
+            assert!(error.contains("choose a width of 1 to 1024"), "{error}");
+        }
+    }
+}

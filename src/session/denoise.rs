@@ -5,7 +5,7 @@ use crate::{
     Result,
     diffusion::NoiseSchedule,
     nn::{
-        PlanBuilder, Shape, TensorId,
+        PlanBuilder, Shape, TensorId, batch,
         exact::{self, ExactIo},
         model::{Model, ParamSet},
     },
@@ -20,10 +20,10 @@ pub enum Denoise<'a> {
     Exact {
         /// Points.
         batch: usize,
-        /// ᾱ_t, `[T]`.
-        alpha_bars: Vec<f32>,
+        /// (√ᾱ_t, √(1 − ᾱ_t)), `[T, 2]`.
+        factors: Vec<f32>,
         /// Of the mixture, as the kernel has it.
-        table: Vec<f32>,
+        components: Vec<f32>,
         /// Components.
         count: usize,
     },
@@ -34,16 +34,20 @@ impl<'a> Denoise<'a> {
     ///
     /// # Errors
     /// A network that cannot be built.
-    pub fn new(predictor: Predictor<'a>, schedule: &NoiseSchedule, batch: usize) -> Result<Self> {
+    pub fn new(
+        predictor: Predictor<'a>,
+        schedule: &NoiseSchedule,
+        batch_size: usize,
+    ) -> Result<Self> {
         Ok(match predictor {
             Predictor::Network(network, weights) => {
-                let model = network.build(batch, schedule.timesteps(), false)?;
+                let model = network.build(batch_size, schedule.timesteps(), false)?;
                 Self::Network(Box::new(model), weights)
             }
             Predictor::Exact(mixture) => Self::Exact {
-                batch,
-                alpha_bars: schedule.alpha_bars().to_vec(),
-                table: exact::table(mixture),
+                batch: batch_size,
+                factors: batch::q_sample_table(schedule),
+                components: exact::table(mixture),
                 count: mixture.components.len(),
             },
         })
@@ -57,11 +61,11 @@ impl<'a> Denoise<'a> {
         }
     }
 
-    /// What it looks up by t: the time embedding, or ᾱ_t.
+    /// What it looks up by t: the time embedding, or the factors of q(x_t | x_0).
     pub fn table(&self) -> &[f32] {
         match self {
             Self::Network(model, _) => &model.time_table,
-            Self::Exact { alpha_bars, .. } => alpha_bars,
+            Self::Exact { factors, .. } => factors,
         }
     }
 
@@ -69,7 +73,7 @@ impl<'a> Denoise<'a> {
     pub fn components(&self) -> &[f32] {
         match self {
             Self::Network(..) => &[0.0; 4],
-            Self::Exact { table, .. } => table,
+            Self::Exact { components, .. } => components,
         }
     }
 

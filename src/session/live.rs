@@ -10,11 +10,11 @@ use super::{
         Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest, TrainCommand,
     },
     event::{Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
-    lab::{command::LabCommand, job::LabJob},
     jobs::{
         Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, reverse::ReverseJob,
         training::TrainingJob,
     },
+    lab::{command::LabCommand, job::LabJob},
     pacer::Pace,
     pipeline::Pipeline,
 };
@@ -164,7 +164,8 @@ impl Session {
 
     fn handle_lab(&mut self, command: LabCommand) -> Result<()> {
         let events = &mut self.events;
-        self.lab.handle(command, &mut |event| events.push_back(event))
+        self.lab
+            .handle(command, &mut |event| events.push_back(event))
     }
 
     fn fail(&mut self, job: Job, error: &Error) {

@@ -283,6 +283,7 @@ impl SampleRun {
         let denoise = Denoise::new(predictor, &schedule, batch_size)?;
         let shape = denoise.shape();
         let tiles = matches!(watch, Watch::Tiles(..));
+        let keeps_eps = tiles || steps.iter().any(|s| s.coefficients.looks_back());
         let coefficients: Vec<_> = steps.iter().map(|s| s.coefficients).collect();
         let table = sample_step::table_words(&coefficients);
         let words = 4 * shape.words() as u64;
@@ -295,7 +296,7 @@ impl SampleRun {
                 ("x0_hat", words),
                 ("steps", 4 * table.len() as u64),
                 ("time table", 4 * denoise.table().len() as u64),
-                ("eps_hat", if tiles { words } else { 16 }),
+                ("eps_hat", if keeps_eps { words } else { 16 }),
                 ("noise", if tiles { words } else { 16 }),
                 ("components", 4 * denoise.components().len() as u64),
             ],
@@ -325,15 +326,15 @@ impl SampleRun {
         let out = denoise.emit(&mut plan, (x, t), (time_table, components), state);
         plan.set_label("sampler step");
         let draw = (stream::SAMPLE_NOISE, RandomStep::InferenceStep);
-        let (noise, eps_hat) = if tiles {
+        let noise = if tiles {
             // The same numbers, but where they can be seen.
             let noise = plan.external("noise", &views[6]);
             batch::normal(&mut plan, shape, draw, noise, state);
-            let eps_hat = plan.external("eps_hat", &views[5]);
-            (StepNoise::Given(noise), Some(eps_hat))
+            StepNoise::Given(noise)
         } else {
-            (StepNoise::Drawn(draw.0, draw.1), None)
+            StepNoise::Drawn(draw.0, draw.1)
         };
+        let eps_hat = keeps_eps.then(|| plan.external("eps_hat", &views[5]));
         sample_step::emit(
             &mut plan,
             &SampleStepIo {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod evaluation;
+mod lab;
 mod live;
 mod support;
 mod training;

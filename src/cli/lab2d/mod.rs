@@ -62,8 +62,8 @@ const SIDE: usize = 400;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The figures, all at unit data scale, of N samples against N held-out points (N = --count, at most 5000):
-  sliced Wasserstein   mean over 64 directions of the Wasserstein-1 distance of the projections
-  energy distance      as Szekely and Rizzo define it
+  sliced Wasserstein   root of the mean over 64 directions of the squared Wasserstein-2 distance
+  energy distance      root of 2 E|A-B| - E|A-A'| - E|B-B'|, over the first 2000
   floors               the same between two sets of N true points: what a perfect sampler gets
   modes                share of the samples nearest to each mode and within its radius
   relative error       sqrt(sum E|eps_hat - eps*|^2 / sum E|eps*|^2), x_t ~ q(x_t), over t; eps* = E[eps | x_t]
@@ -299,10 +299,7 @@ impl Lab {
     }
 
     /// Goes on until an event is what is looked for.
-    fn until<T>(
-        &mut self,
-        mut look: impl FnMut(&LabEvent) -> Option<T>,
-    ) -> Result<T, CliError> {
+    fn until<T>(&mut self, mut look: impl FnMut(&LabEvent) -> Option<T>) -> Result<T, CliError> {
         loop {
             while let Some(event) = self.events.pop_front() {
                 match event {

@@ -94,7 +94,11 @@ impl FieldJob {
             let capacity = exact.eps.len();
             let evaluator = match &mut self.learned {
                 Some((d, e)) if *d == denoiser && e.capacity() == capacity => e,
-                other => &mut other.insert((denoiser, context.evaluator(denoiser, capacity)?)).1,
+                other => {
+                    &mut other
+                        .insert((denoiser, context.evaluator(denoiser, capacity)?))
+                        .1
+                }
             };
             if !current.asked_network {
                 current.asked_network = true;

@@ -38,7 +38,6 @@ pub struct ForwardJob {
     gpu: Arc<Gpu>,
     _pool: Pool,
     q_table: View,
-    bar_table: View,
     log_q: View,
     plan: Plan,
     screen: CloudScreen,
@@ -69,7 +68,6 @@ impl ForwardJob {
                 ("sqrt(alpha_bar)", 8),
                 ("x_t", words),
                 ("cells", 16 * cells.len() as u64),
-                ("alpha_bar", 4),
                 ("components", 4 * components.len() as u64),
                 ("log_q", 4 * cells.len() as u64),
             ],
@@ -79,10 +77,10 @@ impl ForwardJob {
         views[1].write(gpu, 0, &x0);
         views[2].write(gpu, 0, &vec![0_u32; shape.b.max(cells.len())]);
         views[5].write(gpu, 0, &cells);
-        views[7].write(gpu, 0, &components);
+        views[6].write(gpu, 0, &components);
         let mut plan = PlanBuilder::with_variants(Variants::choose(gpu));
-        let [state, x0, t, q_table, x_t, cells, bar, components, log_q] =
-            [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i: usize| plan.external("forward", &views[i]));
+        let [state, x0, t, q_table, x_t, cells, components, log_q] =
+            [0, 1, 2, 3, 4, 5, 6, 7].map(|i: usize| plan.external("forward", &views[i]));
         let target = plan.tensor("target", shape.words());
         plan.set_label("q_sample");
         let q = QSample {
@@ -103,7 +101,7 @@ impl ForwardJob {
             shape: cell_shape,
             x: cells,
             t,
-            table: bar,
+            table: q_table,
             components,
             count: stage.source.mixture().components.len(),
             eps,
@@ -115,8 +113,7 @@ impl ForwardJob {
         Ok(Self {
             gpu: Arc::clone(gpu),
             q_table: views[3].clone(),
-            bar_table: views[6].clone(),
-            log_q: views[8].clone(),
+            log_q: views[7].clone(),
             _pool: pool,
             plan,
             screen,
@@ -186,11 +183,8 @@ impl ForwardJob {
             let (a, s) = t
                 .checked_sub(1)
                 .map_or((1.0, 0.0), |i| q_sample_factors(schedule, i));
-            let bar = t
-                .checked_sub(1)
-                .map_or(1.0, |i| schedule.alpha_bars()[i]);
+            let bar = t.checked_sub(1).map_or(1.0, |i| schedule.alpha_bars()[i]);
             self.q_table.write(&self.gpu, 0, &[a, s]);
-            self.bar_table.write(&self.gpu, 0, &[bar]);
             let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
             let plan = &self.plan;
             plan.encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);

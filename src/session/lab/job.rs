@@ -154,11 +154,9 @@ impl LabJob {
             LabCommand::Forward(request) => {
                 let job = match &mut self.forward {
                     Some(job) => job,
-                    none => none.insert(ForwardJob::new(
-                        &self.gpu,
-                        context.painter,
-                        context.stage,
-                    )?),
+                    none => {
+                        none.insert(ForwardJob::new(&self.gpu, context.painter, context.stage)?)
+                    }
                 };
                 job.ask(request);
             }
@@ -314,20 +312,23 @@ impl LabJob {
         outcome
     }
 
-    fn pump_part(
-        &mut self,
-        part: Part,
-        pace: Pace,
-        tell: &mut dyn FnMut(Event),
-    ) -> Result<()> {
+    fn pump_part(&mut self, part: Part, pace: Pace, tell: &mut dyn FnMut(Event)) -> Result<()> {
         let context = context!(self, pace);
         let event = match part {
             Part::Forward => match &mut self.forward {
-                Some(job) => job.poll(context.stage)?.map(|v| LabEvent::Forward(Arc::new(v))),
+                Some(job) => job
+                    .poll(context.stage)?
+                    .map(|v| LabEvent::Forward(Arc::new(v))),
                 None => None,
             },
-            Part::Paths => self.paths.poll(&context)?.map(|v| LabEvent::Paths(Arc::new(v))),
-            Part::Field => self.field.poll(&context)?.map(|v| LabEvent::Field(Arc::new(v))),
+            Part::Paths => self
+                .paths
+                .poll(&context)?
+                .map(|v| LabEvent::Paths(Arc::new(v))),
+            Part::Field => self
+                .field
+                .poll(&context)?
+                .map(|v| LabEvent::Field(Arc::new(v))),
             Part::Reverse => {
                 if let Some(job) = &mut self.reverse {
                     job.pump(&context, &mut self.floors, tell)?;

@@ -71,9 +71,7 @@ impl LikelihoodJob {
         if let Some((t, queries)) = self.ode.next() {
             let evaluator = match &mut self.evaluator {
                 Some(e) if e.capacity() == queries.len() => e,
-                other => {
-                    other.insert(context.evaluator(self.request.denoiser, queries.len())?)
-                }
+                other => other.insert(context.evaluator(self.request.denoiser, queries.len())?),
             };
             evaluator.ask(queries, t + 1);
             return Ok(None);

@@ -1,8 +1,6 @@
 //! Paths from one point: a few samples that start at the same x_T and differ by the noise on the way.
 
-use super::{
-    command::PathsRequest, event::PathsView, job::Context, reverse::to_points, within,
-};
+use super::{command::PathsRequest, event::PathsView, job::Context, reverse::to_points, within};
 use crate::{
     Result,
     data::points::Point,
