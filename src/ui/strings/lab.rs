@@ -106,7 +106,7 @@ pub const SEED_HELP: &str =
 /// Section.
 pub const SHOWN: &str = "Shown";
 /// A layer of the canvas.
-pub const CLOUD: &str = "Particles";
+pub const CLOUD: &str = "Points";
 /// Its tooltip.
 pub const CLOUD_HELP: &str = "Each dot is one point on its way";
 /// A layer.

@@ -185,7 +185,7 @@ pub fn arrows(
         for column in (first..side).step_by(stride) {
             let [x, y] = of(grid.values[row * side + column]);
             let length = x.hypot(y);
-            if !(length.is_finite() && length > 0.0) {
+            if !length.is_finite() || length <= 0.0 {
                 continue;
             }
             // Half way between linear and its root: weak arrows keep a direction that can be seen.
@@ -291,7 +291,7 @@ impl Lab {
     }
 
     pub(super) fn fields_controls(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        theme::section(ui, s::FIELD, |ui| {
+        theme::section(ui, "", |ui| {
             ui.spacing_mut().item_spacing.y = theme::GAP;
             let options = [
                 (Which::All, s::ALL),

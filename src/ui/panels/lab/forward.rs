@@ -171,10 +171,8 @@ impl Lab {
                         let top = density(ui, scene, heats, name, grid, Hue::Density);
                         most.get_or_insert(top);
                     }
-                    if forward.cloud {
-                        if i < view.clouds.layers() {
-                            scene.cloud(shared, &view.clouds, i, theme::accent(ui));
-                        }
+                    if forward.cloud && i < view.clouds.layers() {
+                        scene.cloud(shared, &view.clouds, i, theme::accent(ui));
                     }
                     // Trails are of the stage's own schedule.
                     if forward.trails

@@ -22,11 +22,11 @@ use noiselab::{
     data::points::{Point, csv},
     session::{
         command::Command,
-        event::{Event, Job},
+        event::{Event, Job, TrainStatus},
         lab::{
             PRESETS,
             command::{FieldRequest, LabCommand, LabForward, LabStage},
-            event::{LabEvent, Merit, StageView},
+            event::{LabEvent, LabTrainEvent, Merit, StageView},
         },
     },
 };
@@ -160,7 +160,12 @@ impl Lab {
                 self.reverse.likelihood = Some(Arc::clone(view));
             }
             LabEvent::Merit { step, cloud, merit } => self.training.on_merit(*step, cloud, merit),
-            LabEvent::Train(event) => self.training.on_event(event, self.setup.timesteps),
+            LabEvent::Train(event) => {
+                if matches!(event, LabTrainEvent::Status(TrainStatus::None)) {
+                    self.lose_network();
+                }
+                self.training.on_event(event, self.setup.timesteps);
+            }
         }
     }
 

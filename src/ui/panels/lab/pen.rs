@@ -59,7 +59,7 @@ impl Pen {
     /// An arrow whose tail is at `from`.
     pub fn arrow(&mut self, from: Pos2, along: Vec2, width: f32, colour: Color32) {
         let length = along.length();
-        if !(length > 0.5) {
+        if length.is_nan() || length <= 0.5 {
             return;
         }
         let way = along / length;
@@ -117,5 +117,28 @@ fn unit(v: Vec2) -> Vec2 {
         v / length
     } else {
         vec2(1.0, 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_of_arrows_are_one_mesh() {
+        let ctx = egui::Context::default();
+        let layer = egui::LayerId::background();
+        let painter = Painter::new(ctx, layer, egui::Rect::EVERYTHING);
+        let mut pen = Pen::new(&painter);
+        for i in 0..64 * 64 {
+            let from = egui::pos2((i % 64) as f32, (i / 64) as f32);
+            pen.arrow(from, vec2(8.0, 0.0), 1.0, Color32::WHITE);
+        }
+        // A shaft of three strips and a head.
+        assert_eq!(pen.triangles(), 64 * 64 * 7);
+        assert!(pen.mesh.is_valid());
+        pen.arrow(Pos2::ZERO, vec2(f32::NAN, 0.0), 1.0, Color32::WHITE);
+        assert_eq!(pen.triangles(), 64 * 64 * 7, "nothing comes of nothing");
+        assert!(pen.mesh.vertices.iter().all(|v| v.pos.is_finite()));
     }
 }

@@ -1,7 +1,7 @@
 //! What goes wrong: settings that fail, each for a reason that can be seen. The network's samples stand beside those of
 //! the exact score, by the same sampler: what is wrong with both is not the network's fault.
 
-use egui::{Button, RichText, Role, Ui, WidgetInfo};
+use egui::{Button, RichText, Ui};
 use noiselab::session::{
     command::Command,
     event::TrainStatus,
@@ -81,6 +81,7 @@ impl Lab {
         }
         self.reverse.runs.clear();
         self.reverse.busy = true;
+        self.reverse.learned = next == Drawn::Both;
         shared.send(Command::Lab(LabCommand::Reverse(LabReverse {
             seed: shared.seed,
             count: COUNT,
@@ -108,8 +109,10 @@ impl Lab {
                 hint(ui, preset.summary);
                 ui.add_space(theme::UNIT);
                 let label = s::try_preset(preset.title);
-                let response = ui.add(Button::new(s::TRY)).on_hover_text(s::TRY_HELP);
-                response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &label));
+                let response = ui
+                    .add(Button::new(s::TRY))
+                    .accessible_name(label)
+                    .on_hover_text(s::TRY_HELP);
                 if response.clicked() {
                     self.try_preset(i, shared);
                 }

@@ -143,6 +143,8 @@ pub struct Reverse {
     request: Option<Arc<LabReverse>>,
     /// A request is being worked on.
     pub busy: bool,
+    /// It needs the network.
+    pub learned: bool,
     /// Time is to run when all is there.
     play: bool,
     trajectories: bool,
@@ -175,6 +177,7 @@ impl Default for Reverse {
             runs: Vec::new(),
             request: None,
             busy: false,
+            learned: false,
             play: false,
             trajectories: true,
             density: true,
@@ -191,6 +194,7 @@ impl Default for Reverse {
 impl Reverse {
     /// What was computed is of another stage.
     pub fn clear(&mut self) {
+        self.learned = false;
         self.runs.clear();
         self.request = None;
         self.busy = false;
@@ -198,6 +202,15 @@ impl Reverse {
         self.paths = None;
         self.paths_ask.forget();
         self.likelihood = None;
+        self.likelihood_ask.forget();
+    }
+
+    /// The network is gone, and what was to be computed with it.
+    pub fn lose_network(&mut self) {
+        if self.learned {
+            self.busy = false;
+            self.play = false;
+        }
         self.likelihood_ask.forget();
     }
 
@@ -307,6 +320,7 @@ impl Lab {
     /// Begins.
     pub(super) fn draw(&mut self, shared: &mut Shared) {
         let request = self.wanted_reverse(shared);
+        self.reverse.learned = self.predictor() != Denoiser::Exact;
         shared.send(Command::Lab(LabCommand::Reverse(request)));
         shared.time.playing = false;
         self.reverse.runs.clear();
@@ -473,10 +487,8 @@ impl Lab {
                             let name = s::numbered(s::REMOVE, n);
                             let response = ui
                                 .add(egui::Button::new("×").min_size(vec2(28.0, 28.0)))
+                                .accessible_name(name)
                                 .on_hover_text(s::REMOVE_HELP);
-                            response.widget_info(|| {
-                                egui::WidgetInfo::labeled(egui::Role::Button, true, &name)
-                            });
                             if response.clicked() {
                                 remove = Some(i);
                             }
@@ -757,7 +769,7 @@ fn run_colour(ui: &Ui, i: usize) -> Color32 {
 /// Arrow keys move a point.
 fn moved(ui: &Ui, [x, y]: Point) -> Point {
     const STEP: f32 = 0.05;
-    let count = |key| ui.input(|i| i.key_pressed(key)) as u8 as f32;
+    let count = |key| f32::from(u8::from(ui.input(|i| i.key_pressed(key))));
     let dx = count(Key::ArrowRight) - count(Key::ArrowLeft);
     let dy = count(Key::ArrowUp) - count(Key::ArrowDown);
     [

@@ -203,6 +203,13 @@ impl Lab {
         shared.send(Command::Lab(LabCommand::Train(command)));
     }
 
+    /// Nothing comes any more of what was asked of the network.
+    pub(super) fn lose_network(&mut self) {
+        self.fields.errors = None;
+        self.fields.errors_ask.forget();
+        self.reverse.lose_network();
+    }
+
     /// Starts anew.
     pub(super) fn start(&mut self, shared: &Shared) {
         let training = &mut self.training;
@@ -213,8 +220,7 @@ impl Lab {
             ..StopAt::default()
         };
         let spec = Box::new(training.spec.clone());
-        self.fields.errors = None;
-        self.fields.errors_ask.forget();
+        self.lose_network();
         self.train(shared, LabTrain::Start(spec));
     }
 
