@@ -42,6 +42,8 @@ pub struct Shared {
     pub compiling: Option<(Job, usize, usize)>,
     /// Messages to the user, newest last; the app shows and drops them.
     pub notices: Vec<Notice>,
+    /// A file of points that was opened, its name and content, until the lab takes it.
+    pub points: Option<(String, Vec<u8>)>,
     /// Dialogs, dropped files and the autosave.
     pub files: Files,
     /// What events told, summed up for tests.
@@ -72,6 +74,7 @@ impl Shared {
             software: false,
             compiling: None,
             notices: Vec::new(),
+            points: None,
             files: Files::default(),
             watch: Watch::default(),
             textures: Textures {
@@ -138,7 +141,13 @@ impl Shared {
 
     /// The texture of a film's frame, for egui; `None` where there is no device (in some tests).
     pub fn texture(&mut self, film: &Film, layer: usize) -> Option<egui::TextureId> {
-        self.textures.get(film, layer)
+        self.textures.get(film, layer, wgpu::FilterMode::Nearest)
+    }
+
+    /// The same, for films that are not drawn pixel by pixel: what lies between pixels is mixed. A film is drawn one
+    /// way or the other, not both.
+    pub fn smooth_texture(&mut self, film: &Film, layer: usize) -> Option<egui::TextureId> {
+        self.textures.get(film, layer, wgpu::FilterMode::Linear)
     }
 
     /// Forgets textures that have not been drawn for a while; call once a frame.
@@ -159,13 +168,18 @@ impl Textures {
     /// Frames after which a texture that is not drawn is forgotten.
     const PATIENCE: u64 = 240;
 
-    fn get(&mut self, film: &Film, layer: usize) -> Option<egui::TextureId> {
+    fn get(
+        &mut self,
+        film: &Film,
+        layer: usize,
+        filter: wgpu::FilterMode,
+    ) -> Option<egui::TextureId> {
         let render = self.render.as_ref()?;
         let entry = self.known.entry((film.id(), layer)).or_insert_with(|| {
             let id = render.renderer.write().register_native_texture(
                 &render.device,
                 &film.view(layer),
-                wgpu::FilterMode::Nearest,
+                filter,
             );
             (id, 0)
         });

@@ -25,6 +25,8 @@ use place::Store;
 
 /// The room that looks at a picture that was opened.
 const PICTURE_ROOM: &str = "forward";
+/// The room that looks at points that were opened.
+const POINTS_ROOM: &str = "lab";
 
 /// Something to do with a file of the user's.
 #[derive(Debug, Clone)]
@@ -39,6 +41,8 @@ pub enum Ask {
     Checkpoint,
     /// Open a picture to look at.
     Picture,
+    /// Open a text file of points for the 2-D lab.
+    Points,
     /// Save something under a name that the user can change.
     Save {
         /// The name to begin with.
@@ -60,6 +64,8 @@ pub enum Answer {
     Command(Command),
     /// A picture was opened.
     Picture(image::RgbImage),
+    /// A file of points was opened: its name and content.
+    Points(String, Vec<u8>),
     /// Something to tell.
     Notice {
         /// One sentence.
@@ -184,6 +190,10 @@ pub fn attend(shared: &mut Shared) -> Option<&'static str> {
                 }
                 None => shared.notify(text::NO_PICTURE, true),
             },
+            Answer::Points(name, bytes) => {
+                shared.points = Some((name, bytes));
+                room = Some(POINTS_ROOM);
+            }
             Answer::Stored(Ok(())) => {
                 shared.files.auto.stored(true);
             }
@@ -382,6 +392,7 @@ enum Kind {
     Picture,
     Data,
     Checkpoint,
+    Points,
 }
 
 fn kind_of(name: &str, head: &[u8]) -> Option<Kind> {
@@ -389,6 +400,9 @@ fn kind_of(name: &str, head: &[u8]) -> Option<Kind> {
     let ends = |endings: &[&str]| endings.iter().any(|e| name.ends_with(e));
     if ends(&[".safetensors"]) {
         return Some(Kind::Checkpoint);
+    }
+    if ends(&[".csv", ".tsv"]) {
+        return Some(Kind::Points);
     }
     if ends(&[".zip", ".gz", ".tgz", ".tar", ".bin", ".idx", "-ubyte"]) {
         return Some(Kind::Data);
@@ -409,6 +423,7 @@ fn answer(name: &str, kind: Kind, bytes: Vec<u8>) -> Answer {
     match kind {
         Kind::Checkpoint => Answer::Command(Command::Train(TrainCommand::Restore(bytes.into()))),
         Kind::Data => Answer::Command(own_data(OwnSource::Bytes(name.into(), bytes.into()))),
+        Kind::Points => Answer::Points(name.into(), bytes),
         Kind::Picture => match decode(&bytes) {
             Ok(image) => Answer::Picture(image),
             Err(reason) => Answer::Notice {
@@ -456,7 +471,8 @@ mod tests {
 
     #[test]
     fn files_are_told_apart_by_name_and_content() {
-        let cases: [(&str, &[u8], Option<Kind>); 9] = [
+        let cases: [(&str, &[u8], Option<Kind>); 10] = [
+            ("points.CSV", b"1,2", Some(Kind::Points)),
             ("seven.png", b"", Some(Kind::Picture)),
             ("seven", &png(2, 2, [0; 3]), Some(Kind::Picture)),
             ("Photos.ZIP", b"", Some(Kind::Data)),
@@ -494,6 +510,9 @@ mod tests {
         outbox.push(answer("a.png", Kind::Picture, png(9, 9, [9; 3])));
         assert_eq!(attend(&mut shared), Some("forward"));
         assert_eq!(shared.picture.as_ref().map(|p| p.height), Some(28));
+        outbox.push(answer("a.csv", Kind::Points, b"1,2".to_vec()));
+        assert_eq!(attend(&mut shared), Some("lab"));
+        assert_eq!(shared.points, Some(("a.csv".into(), b"1,2".to_vec())));
         outbox.push(answer("broken.png", Kind::Picture, b"x".to_vec()));
         outbox.push(answer("a.zip", Kind::Data, b"zip".to_vec()));
         outbox.push(answer("a.safetensors", Kind::Checkpoint, b"s".to_vec()));

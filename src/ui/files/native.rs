@@ -83,6 +83,12 @@ pub fn ask(outbox: &Outbox, ask: Ask) {
             let picking = dialog(text::PICTURE_TITLE).pick_file();
             open(outbox, shown, picking, |path| whole(&path, Kind::Picture));
         }
+        Ask::Points => {
+            let picking = dialog(text::POINTS_TITLE)
+                .add_filter(text::POINTS, &["csv", "tsv", "txt"])
+                .pick_file();
+            open(outbox, shown, picking, |path| whole(&path, Kind::Points));
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub fn ask(outbox: &Outbox, ask: Ask) {
         Ask::Data | Ask::DataFolder | Ask::ModelFolder => pick(outbox, "", Some(Kind::Data)),
         Ask::Checkpoint => pick(outbox, ".safetensors", Some(Kind::Checkpoint)),
         Ask::Picture => pick(outbox, "image/*", Some(Kind::Picture)),
+        Ask::Points => pick(outbox, ".csv,.tsv,.txt", Some(Kind::Points)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod bars;
 mod flow;
 mod forward;
+mod lab;
 mod layout;
 mod network;
 mod reverse;
@@ -21,5 +22,6 @@ pub fn all() -> Vec<Box<dyn Panel>> {
         Box::new(training::Training::default()),
         Box::new(reverse::Reverse::default()),
         Box::new(network::Network::default()),
+        Box::new(lab::Lab::default()),
     ]
 }

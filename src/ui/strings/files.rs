@@ -12,10 +12,14 @@ pub const CHECKPOINT_TITLE: &str = "Go on from a checkpoint";
 pub const CHECKPOINT: &str = "Checkpoint";
 /// Title of the dialog that opens a picture.
 pub const PICTURE_TITLE: &str = "Open a picture";
+/// Title of the dialog that opens points.
+pub const POINTS_TITLE: &str = "Open a CSV file of points";
+/// What files of points are called in that dialog.
+pub const POINTS: &str = "Points";
 /// Title of the dialog that saves a file.
 pub const SAVE_TITLE: &str = "Save";
 /// Shown while a file is held over the window.
-pub const DROP: &str = "Drop a picture, a data set or a checkpoint to open it";
+pub const DROP: &str = "Drop a picture, a data set, points (CSV) or a checkpoint to open it";
 /// A picture without pixels.
 pub const NO_PICTURE: &str = "The picture has no pixels; choose another one.";
 /// No file dialog.
@@ -40,7 +44,7 @@ pub fn cannot_read(name: &str, reason: &str) -> String {
 pub fn unknown_file(name: &str) -> String {
     format!(
         "noiselab does not know what {name} is; it opens pictures, .zip archives of pictures, IDX and CIFAR-10 \
-         files, and checkpoints (.safetensors)."
+         files, points (.csv), and checkpoints (.safetensors)."
     )
 }
 

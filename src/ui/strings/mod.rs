@@ -8,6 +8,7 @@ pub mod cards;
 )]
 pub mod files;
 pub mod forward;
+pub mod lab;
 pub mod network;
 pub mod reverse;
 pub mod training;

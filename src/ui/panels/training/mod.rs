@@ -1,6 +1,6 @@
 //! Training: a network learns to tell noise from picture, step by step.
 
-mod curves;
+pub(super) mod curves;
 mod lapse;
 mod settings;
 #[cfg(test)]
