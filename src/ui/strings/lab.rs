@@ -110,9 +110,9 @@ pub const CLOUD: &str = "Points";
 /// Its tooltip.
 pub const CLOUD_HELP: &str = "Each dot is one point on its way";
 /// A layer.
-pub const DENSITY: &str = "Density q(xₜ)";
+pub const DENSITY: &str = "Density at t";
 /// Its tooltip.
-pub const DENSITY_HELP: &str = "How likely each place is at t, as a heat map";
+pub const DENSITY_HELP: &str = "How likely each place is at t, q of x_t, as a heat map";
 /// A layer.
 pub const TRAILS: &str = "Trails";
 /// Its tooltip.
@@ -233,11 +233,11 @@ pub const LEGEND_LEARNED: &str = "network";
 /// Legend of a mini-batch.
 pub const LEGEND_EPS: &str = "noise ε";
 /// Legend of a mini-batch.
-pub const LEGEND_EPS_HAT: &str = "prediction ε̂";
+pub const LEGEND_EPS_HAT: &str = "prediction of the network";
 /// Legend of a mini-batch.
 pub const LEGEND_PULL: &str = "pull of the loss";
 /// Legend of a mini-batch.
-pub const LEGEND_T: &str = "xₜ, light at small t";
+pub const LEGEND_T: &str = "noisy point, brighter at small t";
 /// Axis.
 pub const LOSS_AXIS: &str = "loss";
 /// Axis.
@@ -398,15 +398,17 @@ pub const RAW: &str = "Raw";
 /// A layer.
 pub const UNDER: &str = "Heat map underneath";
 /// Its tooltip.
-pub const UNDER_HELP: &str = "q(xₜ) under the fields, the size of the difference under the error";
+pub const UNDER_HELP: &str =
+    "The density at t under the fields, the size of the difference under the error";
 /// A figure.
 pub const RELATIVE: &str = "Relative error at t";
 /// Its tooltip.
-pub const RELATIVE_HELP: &str = "√(E|ε̂ − ε*|² / E|ε*|²) over points of q(xₜ)";
+pub const RELATIVE_HELP: &str =
+    "The root of E|prediction − exact|² / E|exact|², the means taken over noisy points at t";
 /// A figure.
 pub const POOLED: &str = "Over all t";
 /// Its tooltip.
-pub const POOLED_HELP: &str = "√(Σ E|ε̂ − ε*|² / Σ E|ε*|²) over the timesteps";
+pub const POOLED_HELP: &str = "The same with both means summed over the timesteps";
 /// A figure.
 pub const TRAINED: &str = "Trained";
 /// Its tooltip.
@@ -425,7 +427,7 @@ pub const ERROR_MAP: &str =
 /// The map, for screen readers.
 pub const ERROR_MAP_NAME: &str = "Error over x and t";
 /// Beside a colour bar.
-pub const ERROR_BAR: &str = "|ε̂ − ε*|";
+pub const ERROR_BAR: &str = "error of ε";
 
 /// Starts from here.
 pub const TRAIN_NOW: &str = "Train a network";
