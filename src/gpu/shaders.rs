@@ -48,6 +48,7 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/conv3x3_subgroup"),
     wgsl!("layers/conv3x3_wide"),
     wgsl!("layers/dropout", "rng"),
+    wgsl!("layers/fourier"),
     wgsl!("layers/group_norm"),
     wgsl!("layers/resample"),
     wgsl!("layers/scale"),
@@ -80,8 +81,8 @@ mod tests {
     /// The host's `Params` of each kernel file, and constants that its source needs.
     fn expected() -> Vec<(&'static str, usize, Defines)> {
         use layers::{
-            add, attention, column_sum, concat, conv2d, dropout, group_norm, resample, scale, silu,
-            time_embedding,
+            add, attention, column_sum, concat, conv2d, dropout, fourier, group_norm, resample,
+            scale, silu, time_embedding,
         };
         const LANES: Defines = &[("LANES", 8)];
         vec![
@@ -107,6 +108,7 @@ mod tests {
             ),
             ("layers/conv3x3_wide", size_of::<conv2d::Params>(), LANES),
             ("layers/dropout", size_of::<dropout::Params>(), &[]),
+            ("layers/fourier", size_of::<fourier::Params>(), &[]),
             ("layers/group_norm", size_of::<group_norm::Params>(), &[]),
             ("layers/resample", size_of::<resample::Params>(), &[]),
             ("layers/scale", size_of::<scale::Params>(), &[]),
