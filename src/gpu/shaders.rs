@@ -48,6 +48,7 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/conv3x3_subgroup"),
     wgsl!("layers/conv3x3_wide"),
     wgsl!("layers/dropout", "rng"),
+    wgsl!("layers/fourier"),
     wgsl!("layers/group_norm"),
     wgsl!("layers/resample"),
     wgsl!("layers/scale"),
@@ -108,8 +109,8 @@ mod tests {
     /// The host's `Params` of each kernel file.
     fn expected() -> Vec<(&'static str, usize)> {
         use layers::{
-            add, attention, column_sum, concat, conv2d, dropout, group_norm, resample, scale, silu,
-            time_embedding,
+            add, attention, column_sum, concat, conv2d, dropout, fourier, group_norm, resample,
+            scale, silu, time_embedding,
         };
         vec![
             ("diffusion/exact", size_of::<exact::Params>()),
@@ -126,6 +127,7 @@ mod tests {
             ("layers/conv3x3_subgroup", size_of::<conv2d::Params>()),
             ("layers/conv3x3_wide", size_of::<conv2d::Params>()),
             ("layers/dropout", size_of::<dropout::Params>()),
+            ("layers/fourier", size_of::<fourier::Params>()),
             ("layers/group_norm", size_of::<group_norm::Params>()),
             ("layers/resample", size_of::<resample::Params>()),
             ("layers/scale", size_of::<scale::Params>()),

@@ -127,7 +127,7 @@ pub struct Lab2dArgs {
     /// Points a step [default: the preset's]
     #[arg(long, value_name = "B", value_parser = count, help_heading = "Training")]
     batch: Option<usize>,
-    /// Learning rate; it falls over the second half of the training [default: the preset's]
+    /// Learning rate; it falls by half a cosine [default: the preset's]
     #[arg(long, value_name = "RATE", value_parser = positive, help_heading = "Training")]
     lr: Option<f64>,
     /// Folder for pictures: the forward process, samples, fields, differences, densities

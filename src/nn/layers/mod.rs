@@ -7,6 +7,7 @@ pub mod column_sum;
 pub mod concat;
 pub mod conv2d;
 pub mod dropout;
+pub mod fourier;
 pub mod group_norm;
 pub mod resample;
 pub mod scale;
@@ -134,6 +135,7 @@ pub(crate) fn cases() -> Vec<Case> {
         concat::cases(),
         conv2d::cases(),
         dropout::cases(),
+        fourier::cases(),
         group_norm::cases(),
         resample::cases(),
         scale::cases(),

@@ -129,8 +129,8 @@ fn train() -> LabTrainSpec {
     LabTrainSpec {
         network: MlpConfig::default(),
         batch: 256,
-        lr: 2e-3,
-        ema_decay: 0.995,
+        lr: 4e-3,
+        ema_decay: 0.998,
         seed: 0,
         stop: StopAt {
             seconds: Some(30.0),

@@ -53,8 +53,8 @@ const MERIT_SIDE: usize = 320;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Running,
-    /// One step, then rest.
-    Once,
+    /// Up to this step, then rest.
+    Once(u64),
     Paused,
 }
 
@@ -89,8 +89,8 @@ pub struct LabTraining {
     mark: Option<Instant>,
     speed: Speed,
     smoothed: Option<f32>,
-    /// Step and seconds from which the learning rate falls.
-    falls_from: (u64, f64),
+    /// Seconds from which the learning rate falls.
+    falls_from: f64,
     lr: f64,
     measure: Option<Measure>,
     measured_at: u64,
@@ -142,7 +142,7 @@ impl LabTraining {
             mark: None,
             speed: Speed::default(),
             smoothed: None,
-            falls_from: (0, 0.0),
+            falls_from: 0.0,
             lr: spec.lr,
             measure: None,
             measured_at: 0,
@@ -206,7 +206,7 @@ impl LabTraining {
 
     /// One step, whose mini-batch is told, then rest.
     pub fn step_once(&mut self) {
-        self.mode = Mode::Once;
+        self.mode = Mode::Once(self.step() + 1);
         self.reason = None;
         self.show_batch = true;
     }
@@ -214,7 +214,7 @@ impl LabTraining {
     /// Sets when to stop; the learning rate falls from here to there.
     pub fn stop_at(&mut self, stop: StopAt) {
         self.stop = stop;
-        self.falls_from = (self.step(), self.seconds());
+        self.falls_from = self.seconds();
     }
 
     /// Changes the learning rate.
@@ -237,23 +237,25 @@ impl LabTraining {
             || !matches!(self.told, Some(TrainStatus::Paused(_)))
     }
 
-    /// How far it has come on its way to the stop, 0 to 1.
-    fn progress(&self) -> f64 {
-        let (step, seconds) = self.falls_from;
-        let part = |now: f64, from: f64, to: f64| ((now - from) / (to - from).max(1e-9)).min(1.0);
-        let steps = (self.stop.steps).map(|n| part(self.step() as f64, step as f64, n as f64));
-        let time = (self.stop.seconds).map(|s| part(self.seconds(), seconds, s));
-        steps.into_iter().chain(time).fold(0.0, f64::max)
-    }
-
-    /// The learning rate: the second half of the way to a stop it falls by a cosine.
+    /// The learning rate falls by half a cosine towards the stop: by the step where that is known, so that the run
+    /// repeats bit for bit, else by the time.
     fn set_rate(&mut self) {
-        let late = (2.0 * self.progress() - 1.0).clamp(0.0, 1.0);
+        let late = self.stop.seconds.map_or(0.0, |s| {
+            let from = self.falls_from;
+            ((self.seconds() - from) / (s - from).max(1e-9)).clamp(0.0, 1.0)
+        });
         let fall = 0.5 * (1.0 + (std::f64::consts::PI * late).cos());
+        let decay = match self.stop.steps {
+            Some(total_steps) => LearningRateDecay::Cosine {
+                total_steps,
+                final_fraction: FINAL_LR,
+            },
+            None => LearningRateDecay::Constant,
+        };
         let rate = LearningRate {
             base: self.lr * (FINAL_LR + (1.0 - FINAL_LR) * fall),
             warmup_steps: WARMUP,
-            decay: LearningRateDecay::Constant,
+            decay,
         };
         self.stepper.set_live(rate, self.spec.ema_decay);
     }
@@ -332,7 +334,7 @@ impl LabTraining {
             return Ok(());
         }
         let step = self.step();
-        if self.mode == Mode::Once && step >= until && step > 0 {
+        if matches!(self.mode, Mode::Once(last) if step >= last) {
             self.mode = Mode::Paused;
             if std::mem::take(&mut self.show_batch)
                 && let Some(batch) = self.stepper.batch_views()
@@ -392,8 +394,8 @@ impl LabTraining {
         if self.mode == Mode::Paused || self.is_merit_due(step) {
             return step + u64::from(self.stepper.is_in_step());
         }
-        if self.mode == Mode::Once {
-            return step + 1;
+        if let Mode::Once(last) = self.mode {
+            return last.max(step);
         }
         let next = match self.spec.merit_every {
             0 => u64::MAX,
