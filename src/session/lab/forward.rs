@@ -32,6 +32,9 @@ const SIDE: usize = 512;
 /// Cells a side of the density.
 const CELLS: usize = 64;
 
+/// A request on its way, with ᾱ_t and the readback of each density, and the densities that are there.
+type Answering = (LabForward, Vec<(f32, Fetch)>, Vec<Grid>);
+
 /// The job for one stage.
 #[derive(Debug)]
 pub struct ForwardJob {
@@ -41,8 +44,7 @@ pub struct ForwardJob {
     log_q: View,
     plan: Plan,
     screen: CloudScreen,
-    /// Requests on their way, each with ᾱ_t and the readback of each density.
-    reading: VecDeque<(LabForward, Vec<(f32, Fetch)>, Vec<Grid>)>,
+    reading: VecDeque<Answering>,
     next: Option<LabForward>,
 }
 

@@ -127,6 +127,7 @@ pub const BACK_TRAINING: &str = "Go on training";
 pub const BACK_TRAINING_HELP: &str = "Goes on from the last save, and closes this message";
 
 /// On the terminal, when a restart did not help.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn lost_again(reason: &str) -> String {
     format!(
         "The graphics device was lost again and again ({reason}); update its driver, or choose another device with --adapter."
@@ -134,6 +135,7 @@ pub fn lost_again(reason: &str) -> String {
 }
 
 /// On the terminal, when the program cannot start itself.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn no_restart(reason: &str, error: &str) -> String {
     format!(
         "The graphics device was lost ({reason}), and noiselab could not start itself again ({error}); start it by hand: training goes on from its last save."

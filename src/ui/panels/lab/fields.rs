@@ -180,7 +180,11 @@ pub fn arrows(
     let width = (reach / 9.0).clamp(0.8, 1.8);
     let first = (stride - 1) / 2;
     // With an even stride the middle of a block lies between two cells.
-    let shift = egui::Vec2::splat(if stride % 2 == 0 { 0.5 * cell } else { 0.0 });
+    let shift = egui::Vec2::splat(if stride.is_multiple_of(2) {
+        0.5 * cell
+    } else {
+        0.0
+    });
     for row in (first..side).step_by(stride) {
         for column in (first..side).step_by(stride) {
             let [x, y] = of(grid.values[row * side + column]);

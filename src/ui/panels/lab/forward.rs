@@ -30,6 +30,9 @@ use crate::ui::{
 /// Trails that are shown at most.
 const TRAILS: usize = 48;
 
+/// Of the stage and of the other schedule.
+type Curves = [Vec<[f64; 2]>; 2];
+
 /// What the forward view shows.
 #[derive(Debug)]
 pub struct Forward {
@@ -43,7 +46,7 @@ pub struct Forward {
     density: bool,
     trails: bool,
     /// ᾱ over t of the stage and of the other schedule.
-    curves: Option<(LabStage, Option<String>, [Vec<[f64; 2]>; 2])>,
+    curves: Option<(LabStage, Option<String>, Curves)>,
 }
 
 impl Default for Forward {
