@@ -129,7 +129,7 @@ fn train() -> LabTrainSpec {
     LabTrainSpec {
         network: MlpConfig::default(),
         batch: 256,
-        lr: 4e-3,
+        lr: 6e-3,
         ema_decay: 0.998,
         seed: 0,
         stop: StopAt {
