@@ -16,6 +16,8 @@ use noiselab::{
     },
 };
 
+use web_time::{Duration, Instant};
+
 use super::{
     Lab,
     ask::Asker,
@@ -34,6 +36,8 @@ use crate::ui::{
     widgets::{PlotOptions, Series, button, line_plot, number, primary_button, segmented, toggle},
 };
 
+/// Places a side at which the field is evaluated while one watches the training: fewer, as training waits meanwhile.
+pub const SIDE_TRAINING: usize = 40;
 /// Places a side at which fields are evaluated.
 pub const SIDE: usize = 64;
 /// Timesteps at which the error is measured.
@@ -98,8 +102,10 @@ pub struct Fields {
     pub ask: Asker<FieldRequest>,
     /// The answer.
     pub view: Option<Arc<FieldView>>,
-    /// When it was asked last, seconds.
-    pub asked_at: f64,
+    /// When it was asked last.
+    pub asked: Option<Instant>,
+    /// When it was answered last, and how long that took.
+    pub answered: Option<(Instant, Duration)>,
     /// Requests.
     pub errors_ask: Asker<ErrorsRequest>,
     /// The answer.
@@ -122,7 +128,8 @@ impl Default for Fields {
         Self {
             ask: Asker::default(),
             view: None,
-            asked_at: f64::NEG_INFINITY,
+            asked: None,
+            answered: None,
             errors_ask: Asker::default(),
             errors: None,
             raw: false,
@@ -203,6 +210,23 @@ pub fn arrows(
 }
 
 impl Fields {
+    /// Between two looks at the network's field in training, at least so much time passes, and three times as long as
+    /// a look takes: training gets what is left.
+    const EVERY: Duration = Duration::from_millis(250);
+
+    /// Takes an answer.
+    pub fn take(&mut self, view: &Arc<FieldView>) {
+        self.ask.answered();
+        self.view = Some(Arc::clone(view));
+        let now = Instant::now();
+        self.answered = self.asked.map(|asked| (now, now - asked));
+    }
+
+    /// It is time for another look while the network is in training.
+    pub fn is_due(&self) -> bool {
+        (self.answered).is_none_or(|(at, took)| at.elapsed() >= Self::EVERY.max(3 * took))
+    }
+
     fn lines_of(
         &mut self,
         name: &'static str,

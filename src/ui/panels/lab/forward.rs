@@ -136,6 +136,7 @@ impl Lab {
         self.setup.distribution_ui(ui, shared);
         self.setup.process_ui(ui, Some(&mut self.forward.compare));
         theme::section(ui, s::SHOWN, |ui| {
+            ui.spacing_mut().item_spacing.y = theme::UNIT;
             let f = &mut self.forward;
             toggle(ui, &mut f.cloud, s::CLOUD, s::CLOUD_HELP);
             toggle(ui, &mut f.density, s::DENSITY, s::DENSITY_HELP);

@@ -127,9 +127,6 @@ impl Default for Lab {
     }
 }
 
-/// Seconds between two looks at the field of a network in training.
-const FIELD_EVERY: f64 = 0.25;
-
 impl Lab {
     fn on_lab(&mut self, event: &LabEvent) {
         match event {
@@ -142,10 +139,7 @@ impl Lab {
                 self.forward.ask.answered();
                 self.forward.view = Some(Arc::clone(view));
             }
-            LabEvent::Field(view) => {
-                self.fields.ask.answered();
-                self.fields.view = Some(Arc::clone(view));
-            }
+            LabEvent::Field(view) => self.fields.take(view),
             LabEvent::Errors(view) => {
                 self.fields.errors_ask.answered();
                 self.fields.errors = Some(Arc::clone(view));
@@ -194,7 +188,7 @@ impl Lab {
     }
 
     /// Asks for what the view shows.
-    fn ask(&mut self, shared: &Shared, now: f64) {
+    fn ask(&mut self, shared: &Shared) {
         let t = shared.time.t();
         let forward = match self.view {
             View::Forward => Some((t, self.forward.compare.clone())),
@@ -211,7 +205,7 @@ impl Lab {
             shared.send(Command::Lab(LabCommand::Forward(request)));
         }
         if matches!(self.view, View::Training | View::Fields) {
-            self.ask_field(shared, t, now);
+            self.ask_field(shared, t);
         }
         if self.view == View::Fields && !self.training.is_running() {
             let old = (self.fields.errors.as_ref()).is_some_and(|e| e.step != self.training.step);
@@ -227,21 +221,24 @@ impl Lab {
         }
     }
 
-    fn ask_field(&mut self, shared: &Shared, t: usize, now: f64) {
+    fn ask_field(&mut self, shared: &Shared, t: usize) {
         let fields = &mut self.fields;
         let old = (fields.view.as_ref())
             .is_some_and(|v| v.learned.is_some() && v.step != self.training.step);
-        let patience = !self.training.is_running() || now >= fields.asked_at + FIELD_EVERY;
-        if old && patience {
+        if old && (!self.training.is_running() || fields.is_due()) {
             fields.ask.renew();
         }
         let request = FieldRequest {
             t: t.max(1),
-            side: fields::SIDE,
+            side: if self.view == View::Training {
+                fields::SIDE_TRAINING
+            } else {
+                fields::SIDE
+            },
             denoiser: self.denoiser(),
         };
         if let Some(request) = self.fields.ask.want(request) {
-            self.fields.asked_at = now;
+            self.fields.asked = Some(web_time::Instant::now());
             shared.send(Command::Lab(LabCommand::Field(request)));
         }
     }
@@ -385,8 +382,7 @@ impl Panel for Lab {
 
     fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         if self.stage.is_some() && !self.stage_ask.is_waiting() {
-            let now = ui.input(|i| i.time);
-            self.ask(shared, now);
+            self.ask(shared);
         }
         self.slow_motion(ui, shared);
         ui.spacing_mut().item_spacing.y = theme::GAP;

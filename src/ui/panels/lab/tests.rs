@@ -235,6 +235,8 @@ fn lines_are_drawn_with_the_pointer() {
     let mut room = room(View::Forward);
     asked(&room);
     click(&mut room, s::SOURCE);
+    room.get_by_label(s::DRAWN).scroll_to_me();
+    room.run();
     click(&mut room, s::DRAWN);
     assert!(asked(&room).is_empty(), "nothing is drawn yet");
     click(&mut room, s::DRAW_DONE);
@@ -756,12 +758,16 @@ fn serve(room: &mut Room, job: &mut LabJob, steps: u64) {
 /// are kept there, to be looked at.
 #[test]
 fn with_a_session_behind_it_every_view_is_drawn_whole() {
+    const STEPS: u64 = 150;
     let keep = std::env::var_os("LAB_PICTURES").map(std::path::PathBuf::from);
     let (mut room, gpu) = lit_stage(Lab::default(), [1064.0, 664.0], Theme::Dark);
     let mut job = LabJob::new(&gpu);
     room.state_mut().room.setup.particles = 10_000;
     room.state_mut().room.reverse.count = 2_000;
-    room.state_mut().room.training.spec.merit_every = 100;
+    let training = &mut room.state_mut().room.training;
+    training.spec.merit_every = 100;
+    training.spec.network.width = 32;
+    training.seconds = 0.0;
     room.step();
     serve(&mut room, &mut job, 0);
     let mut all = BTreeSet::new();
@@ -791,15 +797,16 @@ fn with_a_session_behind_it_every_view_is_drawn_whole() {
     };
     room.state_mut().shared.time.set_t(150);
     room.state_mut().room.forward.compare = Some("squaredcos_cap_v2".into());
+    room.run_steps(2);
     serve(&mut room, &mut job, 0);
     look(&mut room, "forward");
     room.state_mut().room.view = View::Training;
     room.run_steps(2);
     room.get_by_label(s::START).click();
     room.step();
-    serve(&mut room, &mut job, 400);
+    serve(&mut room, &mut job, STEPS);
     let step = room.state().room.training.step;
-    assert!(step >= 400, "{step}");
+    assert!(step >= STEPS, "{step}");
     look(&mut room, "training");
     room.get_by_label(s::STEP).click();
     room.step();
