@@ -223,3 +223,19 @@ export function tensors(bytes) {
   }
   return found;
 }
+
+// How far the points of each set are from the nearest of the other, on average: from `a` to `b`, from `b` to `a`.
+export function chamfer(a, b) {
+  const oneWay = (from, to) => {
+    let sum = 0;
+    for (const [x, y] of from) sum += Math.min(...to.map(([u, v]) => Math.hypot(x - u, y - v)));
+    return sum / from.length;
+  };
+  return [oneWay(a, b), oneWay(b, a)];
+}
+
+// Numbers from N(0, 1), the same each time.
+export function gauss(i) {
+  const uniform = (k) => ((Math.imul(k + 1, 2654435761) >>> 0) + 0.5) / 4294967296;
+  return Math.sqrt(-2 * Math.log(uniform(3 * i))) * Math.cos(2 * Math.PI * uniform(7 * i + 5));
+}

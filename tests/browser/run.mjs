@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { Lab, browse, measure, relative, sleep, tensors } from "./lab.mjs";
+import { Lab, browse, chamfer, gauss, measure, relative, sleep, tensors } from "./lab.mjs";
 import { serve } from "./server.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -287,6 +287,55 @@ test(
   },
   { webgpu: false },
 );
+
+test("a curve drawn by hand is learned: samples lie on it and cover it", async ({ context, address }) => {
+  const lab = await Lab.open(context, address, { hash: "#room=lab&lab=forward&dist=drawn&t=0" });
+  const { rect } = await lab.control("Canvas to draw on", "Image");
+  // An S in the canvas' own units, with which its points are compared as well.
+  const extent = 3;
+  const curve = Array.from({ length: 61 }, (_, i) => {
+    const s = i / 60;
+    return [1.6 * Math.sin(2 * Math.PI * s), 1.8 - 3.6 * s];
+  });
+  const place = ([x, y]) => [rect[0] + (rect[2] * (x + extent)) / (2 * extent), rect[1] + (rect[3] * (extent - y)) / (2 * extent)];
+  await lab.page.mouse.move(...place(curve[0]));
+  await lab.page.mouse.down();
+  for (const point of curve) {
+    await lab.page.mouse.move(...place(point));
+    await sleep(40);
+  }
+  await lab.page.mouse.up();
+  await lab.until("the line is there", (s) => s.rooms.lab.strokes[0]?.length > 10);
+  await lab.press("Done", "Button");
+  await lab.until("the line is the distribution", (s) => !s.rooms.lab.drawing && !s.rooms.lab.waiting && s.rooms.lab.title);
+  await shoot(lab, "lab-drawn");
+
+  // 0.05 of the canvas' side, in its units.
+  const bound = 0.05 * 2 * extent;
+  const [onto, over] = chamfer(curve, curve);
+  assert(onto === 0 && over === 0, "the curve is at a distance from itself");
+  const noise = Array.from({ length: 2000 }, (_, i) => [gauss(2 * i), gauss(2 * i + 1)]);
+  assert(Math.max(...chamfer(noise, curve)) > bound, "noise would pass");
+  assert(Math.max(...chamfer([curve[20]], curve)) > bound, "a collapsed point would pass");
+
+  await lab.press("Training", "Button");
+  await lab.press("Train", "Button");
+  const trained = await lab.until("training", (s) => s.rooms.lab.training.step >= 800, 600_000);
+  console.log(`    input to redraw while training: ${JSON.stringify(trained.inputToRedraw)}`);
+  await shoot(lab, "lab-training");
+  await lab.press("Pause", "Button");
+  await lab.press("Reverse", "Button");
+  await lab.press("Draw samples", "Button");
+  const ddim = (s) => s.rooms.lab.runs[1];
+  const drawn = await lab.until("DDIM's samples", (s) => ddim(s)?.done, 600_000);
+  await shoot(lab, "lab-reverse");
+  const { samples } = ddim(drawn);
+  assert(samples.length > 500, `only ${samples.length} samples`);
+  const distances = chamfer(samples, curve);
+  console.log(`    from samples to curve ${distances[0].toFixed(3)}, from curve to samples ${distances[1].toFixed(3)}; at most ${bound}`);
+  assert(Math.max(...distances) <= bound, `the distances are ${distances}`);
+  noErrors(lab);
+});
 
 // ---- Running them ---------------------------------------------------------------
 
