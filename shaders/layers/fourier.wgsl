@@ -33,14 +33,14 @@ fn forward(
     let pixel = i / params.out_c4;
     for (var j = 0u; j < 4u; j++) {
         let channel = (i - pixel * params.out_c4) * 4u + j;
-        let part = channel / params.channels;
-        let v = x[pixel * params.c4 * 4u + channel - part * params.channels];
+        let group = channel / params.channels;
+        let v = x[pixel * params.c4 * 4u + channel - group * params.channels];
         var value = 0.0;
-        if part == 0u {
+        if group == 0u {
             value = v;
-        } else if part <= 2u * params.octaves {
-            let both = cos_sin(v, (part - 1u) / 2u);
-            value = select(both.x, both.y, (part & 1u) != 0u);
+        } else if group <= 2u * params.octaves {
+            let both = cos_sin(v, (group - 1u) / 2u);
+            value = select(both.x, both.y, (group & 1u) != 0u);
         }
         y[4u * i + j] = value;
     }

@@ -24,6 +24,8 @@ use noiselab::{
     },
 };
 
+use crate::support::{fail, succeed, text};
+
 struct Lab {
     gpu: Arc<Gpu>,
     session: Session,
@@ -493,4 +495,107 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     assert!(failure(LabCommand::Forward(schedule)).contains("linear"));
     // The lab goes on.
     assert_eq!(lab.forward(10, None).request.t, 10);
+}
+
+#[test]
+fn the_command_trains_draws_and_measures() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("lab");
+    let printed = succeed(&[
+        "lab2d",
+        "--steps",
+        "30",
+        "--batch",
+        "32",
+        "--width",
+        "16",
+        "--samplers",
+        "ddim,pf_ode",
+        "--sampler-steps",
+        "8",
+        "--count",
+        "200",
+        "--likelihood-steps",
+        "4",
+        "--json",
+        "--out",
+        text(&out),
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(json["training"]["steps"], 30);
+    let samplers = json["samplers"].as_array().expect("samplers");
+    let names: Vec<&str> = samplers
+        .iter()
+        .filter_map(|s| s["sampler"].as_str())
+        .collect();
+    assert_eq!(names, ["ddim", "pf_ode"]);
+    for s in samplers {
+        assert_eq!(
+            (&s["evaluations"], &s["compared"]),
+            (&8.into(), &200.into())
+        );
+        assert_eq!(s["modes"].as_array().map(Vec::len), Some(8));
+        for key in [
+            "sliced_wasserstein",
+            "sliced_wasserstein_floor",
+            "energy_distance",
+        ] {
+            assert!(s[key].as_f64().is_some_and(|v| v > 0.0), "{key} of {s}");
+        }
+    }
+    assert!(
+        json["relative_error"]["pooled"]
+            .as_f64()
+            .is_some_and(|v| v > 0.0)
+    );
+    let nll = |key: &str| json["likelihood"][key].as_f64().expect(key);
+    assert!(nll("nll").is_finite() && nll("true_nll") > 0.0);
+    for name in [
+        "forward",
+        "samples-ddim",
+        "samples-pf_ode",
+        "field",
+        "differences",
+        "density",
+    ] {
+        let picture = image::open(out.join(format!("{name}.png")))
+            .expect(name)
+            .to_rgb8();
+        let first = picture.pixels().next().copied();
+        assert!(
+            picture.pixels().any(|p| Some(*p) != first),
+            "{name} is empty"
+        );
+    }
+
+    let table = dir.path().join("own.csv");
+    std::fs::write(&table, "x,y\n1,2\n3,four\n-1,0.5\n2,NaN\n0,0\n").expect("a file");
+    let exact = succeed(&[
+        "lab2d",
+        "--csv",
+        text(&table),
+        "--exact",
+        "--samplers",
+        "ddpm",
+        "--sampler-steps",
+        "20",
+        "--count",
+        "100",
+        "--likelihood-steps",
+        "0",
+    ]);
+    assert!(
+        exact.contains("the exact denoiser") && exact.contains("ddpm"),
+        "{exact}"
+    );
+    std::fs::write(&table, "x,y\n1,2\n").expect("a file");
+    fail(&["lab2d", "--csv", text(&table), "--exact"]);
+    fail(&[
+        "lab2d",
+        "--exact",
+        "--count",
+        "60000",
+        "--likelihood-steps",
+        "0",
+    ]);
 }

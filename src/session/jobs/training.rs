@@ -36,8 +36,8 @@ const SMOOTHING: f32 = 0.05;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Running,
-    /// One step, then rest.
-    Once,
+    /// Up to this step, then rest.
+    Once(u64),
     Paused,
 }
 
@@ -202,7 +202,7 @@ impl TrainingJob {
 
     /// One step, then rest.
     pub fn step_once(&mut self) {
-        self.mode = Mode::Once;
+        self.mode = Mode::Once(self.trainer.step() + 1);
         self.reason = None;
     }
 
@@ -327,7 +327,7 @@ impl TrainingJob {
             return Ok(());
         }
         let step = self.trainer.step();
-        if self.mode == Mode::Once && step >= until && step > 0 {
+        if matches!(self.mode, Mode::Once(last) if step >= last) {
             self.mode = Mode::Paused;
         }
         if let Some(auto) = self.save_next.take() {
@@ -364,8 +364,8 @@ impl TrainingJob {
         if self.mode == Mode::Paused || wishes {
             return step + u64::from(self.trainer.is_in_step());
         }
-        if self.mode == Mode::Once {
-            return step + 1;
+        if let Mode::Once(last) = self.mode {
+            return last.max(step);
         }
         let next = match self.preview.every {
             0 => u64::MAX,

@@ -31,7 +31,6 @@ use crate::{
         event::{Event, Job, TrainFigures, TrainStatus},
         feed::Feed,
         figures::Speed,
-        pacer::Pace,
         sampling::{CloudRequest, Predictor, SampleRequest, SampleRun, Watch},
         stepper::{StepConfig, StepReport, Stepper},
     },
@@ -173,11 +172,6 @@ impl LabTraining {
     /// Steps done.
     pub const fn step(&self) -> u64 {
         self.stepper.step()
-    }
-
-    /// The device's side.
-    pub const fn stepper(&self) -> &Stepper {
-        &self.stepper
     }
 
     /// Goes on.
@@ -568,11 +562,6 @@ impl LabTraining {
             None if self.warm => self.stepper.wait(),
             None => {}
         }
-    }
-
-    /// How hard the device is worked, for whoever asks.
-    pub const fn set_pace(&mut self, pace: Pace) {
-        self.stepper.set_pace(pace);
     }
 }
 
