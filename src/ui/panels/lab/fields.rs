@@ -526,6 +526,7 @@ impl Lab {
                 errors_plot(ui, &errors, t);
                 self.errors_map(ui, &errors, t);
             } else {
+                ui.spacing_mut().item_spacing.x = 2.0 * theme::PAD;
                 ui.columns_const(|[first, second]| {
                     errors_plot(first, &errors, t);
                     self.errors_map(second, &errors, t);

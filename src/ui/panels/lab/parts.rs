@@ -19,7 +19,7 @@ pub const CONTROLS: f32 = 284.0;
 /// Height of everything around a canvas, so that it fills the rest of the window.
 const AROUND: f32 = 332.0;
 /// The least that is worth looking at.
-const LEAST: f32 = 220.0;
+const LEAST: f32 = 200.0;
 
 /// Side of each of `n` canvases in this place, and how many of them stand in a row.
 pub fn fit(ui: &Ui, n: usize, extra: f32) -> (f32, usize) {

@@ -159,6 +159,9 @@ impl Lab {
                 });
             });
         }
+        if self.reverse.runs.len() < 2 {
+            self.coverage_section(ui);
+        }
         self.learning_section(ui);
     }
 
