@@ -465,7 +465,7 @@ impl Lab {
                     (Which::Error, None) => {}
                     _ => {
                         let hue = Hue::Density;
-                        let most = forward::density(ui, scene, heats, "field", &view.density, hue);
+                        let most = forward::density(ui, scene, heats, "field", &view.density, 1.0);
                         bar = Some((hue, most));
                     }
                 }

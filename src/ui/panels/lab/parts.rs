@@ -68,7 +68,8 @@ pub fn legend(ui: &mut Ui, entries: &[(Color32, &str)]) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(theme::UNIT, theme::UNIT);
         for (colour, name) in entries {
-            let width = 12.0 + theme::UNIT + flow::text_width(ui, name, TextStyle::Small);
+            let text = flow::text_width(ui, name, TextStyle::Small);
+            let width = 12.0 + 3.0 * theme::UNIT + text + theme::PAD;
             if ui.available_width() < width {
                 ui.end_row();
             }

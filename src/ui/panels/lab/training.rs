@@ -430,7 +430,7 @@ impl Lab {
                 scene.note(ui, s::WAITING);
                 return;
             };
-            super::forward::density(ui, scene, heats, "field", &view.density, Hue::Density);
+            super::forward::density(ui, scene, heats, "field", &view.density, 1.0);
             let stride = fields::stride(view.exact.side, 20, scene.rect.width());
             let mut pen = scene.pen();
             let score = Quantity::Score;
