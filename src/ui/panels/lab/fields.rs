@@ -367,17 +367,15 @@ impl Lab {
                 }
             });
             ui.add_space(theme::UNIT);
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
-                bars.dedup();
-                bars.sort_by_key(|b| b.0 == Hue::Error);
-                bars.dedup_by_key(|b| b.0);
+            bars.sort_by_key(|b| b.0 == Hue::Error);
+            bars.dedup_by_key(|b| b.0);
+            flow::flow(ui, |ui| {
                 for (hue, most) in bars {
                     let name = match hue {
                         Hue::Density => s::DENSITY_BAR,
                         Hue::Error => s::ERROR_BAR,
                     };
-                    parts::colour_bar(ui, hue, most, name);
+                    flow::item(ui, 232.0, |ui| parts::colour_bar(ui, hue, most, name));
                 }
             });
             if let Some(view) = &view {
