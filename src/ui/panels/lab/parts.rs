@@ -75,7 +75,8 @@ pub fn legend(ui: &mut Ui, entries: &[(Color32, &str)]) {
             }
             let (rect, _) = ui.allocate_exact_size(vec2(12.0, 16.0), Sense::hover());
             ui.painter().circle_filled(rect.center(), 4.0, *colour);
-            ui.label(RichText::new(*name).small().color(theme::text(ui)));
+            let text = RichText::new(*name).small().color(theme::text(ui));
+            ui.add(egui::Label::new(text).extend());
             ui.add_space(theme::GAP);
         }
     });

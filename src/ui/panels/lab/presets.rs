@@ -117,7 +117,9 @@ impl Lab {
                     self.try_preset(i, shared);
                 }
             });
-            layout::frame(ui, shown.response.rect, chosen, &shown.response);
+            if chosen {
+                layout::frame(ui, shown.response.rect, chosen, &shown.response);
+            }
         }
         self.setup.distribution_ui(ui, shared);
     }

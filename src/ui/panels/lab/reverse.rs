@@ -733,10 +733,10 @@ impl Lab {
         let heats = &mut self.heats;
         theme::section(ui, "", |ui| {
             let (side, columns) = parts::fit(ui, 2, 96.0);
-            let mut most = None;
             parts::rows(ui, 2, side, columns, |ui, i| {
                 let title = [s::MODEL_DENSITY, s::TRUE_DENSITY][i];
                 parts::caption(ui, title);
+                let mut most = None;
                 canvas(ui, side, title, Sense::hover(), |ui, scene| {
                     let grid = match i {
                         0 => view.as_ref().map(|v| v.density.clone()),
@@ -748,13 +748,13 @@ impl Lab {
                     };
                     let name = ["model density", "forward"][i];
                     let top = forward::density(ui, scene, heats, name, &grid, 1.0);
-                    most.get_or_insert(top);
+                    most = Some(top);
                 });
+                if let Some(most) = most {
+                    parts::colour_bar(ui, Hue::Density, most, s::DENSITY_BAR);
+                }
             });
             ui.add_space(theme::UNIT);
-            if let Some(most) = most {
-                parts::colour_bar(ui, Hue::Density, most, s::DENSITY_BAR);
-            }
             if let Some(view) = &view {
                 flow::flow(ui, |ui| {
                     flow::figure(ui, s::NLL, &s::nats(view.nll), s::NLL_HELP);
