@@ -371,17 +371,15 @@ impl Lab {
                 }
             });
             ui.add_space(theme::UNIT);
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = theme::PAD;
-                bars.dedup();
-                bars.sort_by_key(|b| b.0 == Hue::Error);
-                bars.dedup_by_key(|b| b.0);
+            bars.sort_by_key(|b| b.0 == Hue::Error);
+            bars.dedup_by_key(|b| b.0);
+            flow::flow(ui, |ui| {
                 for (hue, most) in bars {
                     let name = match hue {
                         Hue::Density => s::DENSITY_BAR,
                         Hue::Error => s::ERROR_BAR,
                     };
-                    parts::colour_bar(ui, hue, most, name);
+                    flow::item(ui, 232.0, |ui| parts::colour_bar(ui, hue, most, name));
                 }
             });
             if let Some(view) = &view {
@@ -469,7 +467,7 @@ impl Lab {
                     (Which::Error, None) => {}
                     _ => {
                         let hue = Hue::Density;
-                        let most = forward::density(ui, scene, heats, "field", &view.density, hue);
+                        let most = forward::density(ui, scene, heats, "field", &view.density, 1.0);
                         bar = Some((hue, most));
                     }
                 }
@@ -530,6 +528,7 @@ impl Lab {
                 errors_plot(ui, &errors, t);
                 self.errors_map(ui, &errors, t);
             } else {
+                ui.spacing_mut().item_spacing.x = 2.0 * theme::PAD;
                 ui.columns_const(|[first, second]| {
                     errors_plot(first, &errors, t);
                     self.errors_map(second, &errors, t);

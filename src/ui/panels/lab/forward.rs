@@ -27,6 +27,8 @@ use crate::ui::{
     widgets::{PlotOptions, Series, hint, line_plot, number, toggle},
 };
 
+/// Strength of a density under particles.
+pub const UNDER: f32 = 0.7;
 /// Trails that are shown at most.
 const TRAILS: usize = 48;
 
@@ -86,19 +88,19 @@ fn curve(config: &SchedulerConfig) -> Vec<[f64; 2]> {
     points
 }
 
-/// A density as a heat map over the whole scene; gives its largest number.
+/// A density as a heat map over the whole scene, faint where `strength` is below 1; gives its largest number.
 pub fn density(
     ui: &Ui,
     scene: &Scene,
     heats: &mut Heats,
     name: &str,
     grid: &Grid,
-    hue: Hue,
+    strength: f32,
 ) -> f32 {
     let field = parts::field(grid);
     let most = field.most();
-    if let Some(texture) = heats.texture(ui, name, &field, hue, most) {
-        scene.texture(texture, egui::Color32::WHITE);
+    if let Some(texture) = heats.texture(ui, name, &field, Hue::Density, most) {
+        scene.texture(texture, egui::Color32::WHITE.gamma_multiply(strength));
     }
     most
 }
@@ -172,7 +174,8 @@ impl Lab {
                         && let Some(grid) = view.density.get(i)
                     {
                         let name = ["forward", "forward other"][i];
-                        let top = density(ui, scene, heats, name, grid, Hue::Density);
+                        let strength = if forward.cloud { UNDER } else { 1.0 };
+                        let top = density(ui, scene, heats, name, grid, strength);
                         most.get_or_insert(top);
                     }
                     if forward.cloud && i < view.clouds.layers() {

@@ -19,7 +19,7 @@ pub const CONTROLS: f32 = 284.0;
 /// Height of everything around a canvas, so that it fills the rest of the window.
 const AROUND: f32 = 332.0;
 /// The least that is worth looking at.
-const LEAST: f32 = 220.0;
+const LEAST: f32 = 200.0;
 
 /// Side of each of `n` canvases in this place, and how many of them stand in a row.
 pub fn fit(ui: &Ui, n: usize, extra: f32) -> (f32, usize) {
@@ -68,13 +68,15 @@ pub fn legend(ui: &mut Ui, entries: &[(Color32, &str)]) {
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = vec2(theme::UNIT, theme::UNIT);
         for (colour, name) in entries {
-            let width = 12.0 + theme::UNIT + flow::text_width(ui, name, TextStyle::Small);
+            let text = flow::text_width(ui, name, TextStyle::Small);
+            let width = 12.0 + 3.0 * theme::UNIT + text + theme::PAD;
             if ui.available_width() < width {
                 ui.end_row();
             }
             let (rect, _) = ui.allocate_exact_size(vec2(12.0, 16.0), Sense::hover());
             ui.painter().circle_filled(rect.center(), 4.0, *colour);
-            ui.label(RichText::new(*name).small().color(theme::text(ui)));
+            let text = RichText::new(*name).small().color(theme::text(ui));
+            ui.add(egui::Label::new(text).extend());
             ui.add_space(theme::GAP);
         }
     });

@@ -117,7 +117,9 @@ impl Lab {
                     self.try_preset(i, shared);
                 }
             });
-            layout::frame(ui, shown.response.rect, chosen, &shown.response);
+            if chosen {
+                layout::frame(ui, shown.response.rect, chosen, &shown.response);
+            }
         }
         self.setup.distribution_ui(ui, shared);
     }
@@ -158,6 +160,9 @@ impl Lab {
                     parts::coverage(ui, &format!("lab preset {i}"), &done.merit, 144.0);
                 });
             });
+        }
+        if self.reverse.runs.len() < 2 {
+            self.coverage_section(ui);
         }
         self.learning_section(ui);
     }

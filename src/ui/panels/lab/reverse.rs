@@ -42,6 +42,8 @@ pub const MOST: usize = 4;
 const COUNT: usize = 10_000;
 /// Steps at most.
 pub const MOST_STEPS: usize = 1000;
+/// Points that are drawn of a path with noise.
+const TAIL: usize = 10;
 /// Trajectories that are drawn.
 const PATHS: usize = 40;
 /// Cells a side of the model's density.
@@ -85,6 +87,15 @@ impl Choice {
 /// Whether η means something to a sampler.
 pub fn takes_eta(sampler: &str) -> bool {
     sampler == "ddim"
+}
+
+/// Whether a sampler adds noise on its way.
+fn is_noisy(run: &LabRun) -> bool {
+    match run.sampler.as_str() {
+        "pf_ode" => false,
+        "ddim" => run.eta > 0.0,
+        _ => true,
+    }
 }
 
 /// One run of the request that is shown.
@@ -184,7 +195,7 @@ impl Default for Reverse {
             paths_ask: Asker::default(),
             paths: None,
             start: [0.9, 0.7],
-            fan: 24,
+            fan: 12,
             likelihood_ask: Asker::default(),
             likelihood: None,
         }
@@ -462,12 +473,12 @@ impl Lab {
                 let n = i + 1;
                 flow::flow(ui, |ui| {
                     ui.spacing_mut().item_spacing.x = theme::GAP;
-                    flow::item(ui, 92.0, |ui| {
+                    flow::item(ui, 104.0, |ui| {
                         let label = s::numbered(s::SAMPLER, n);
                         let (id, selected) = (format!("lab {label}"), &mut choice.sampler);
                         combo(ui, &id, &label, s::SAMPLER_HELP, selected, &options);
                     });
-                    flow::item(ui, 44.0, |ui| {
+                    flow::item(ui, 50.0, |ui| {
                         choice.steps = choice.steps.clamp(1, most);
                         let label = s::numbered(s::STEPS, n);
                         drag(ui, &mut choice.steps, 1..=most, &label, s::STEPS_HELP);
@@ -583,7 +594,7 @@ impl Lab {
         let trajectories = self.reverse.trajectories;
         canvas(ui, side, &label, Sense::hover(), |ui, scene| {
             if under && let Some(grid) = density.as_ref().and_then(|v| v.density.first()) {
-                forward::density(ui, scene, heats, "forward", grid, Hue::Density);
+                forward::density(ui, scene, heats, "forward", grid, forward::UNDER);
             }
             let (Some(run), Some(frame)) = (run, frame) else {
                 scene.note(ui, if busy { s::COMES_NEXT } else { s::NOT_DRAWN });
@@ -593,10 +604,17 @@ impl Lab {
             if trajectories && let Some(done) = &run.done {
                 let mut pen = scene.pen();
                 let colour = theme::strong(ui);
-                let every = (done.paths.len() / PATHS).max(1);
-                for path in done.paths.iter().step_by(every).take(PATHS) {
+                // Noise makes a tangle of whole paths: of those the last steps are enough.
+                let (count, tail) = if is_noisy(&run.choice) {
+                    (PATHS / 2, TAIL)
+                } else {
+                    (PATHS, usize::MAX)
+                };
+                let every = (done.paths.len() / count).max(1);
+                for path in done.paths.iter().step_by(every).take(count) {
                     let end = path.len().min(frame + 1);
-                    draw_path(&mut pen, scene, &path[..end], colour, 0.45);
+                    let path = &path[end.saturating_sub(tail)..end];
+                    draw_path(&mut pen, scene, path, colour, 0.5);
                 }
                 pen.draw(&scene.painter);
             }
@@ -642,7 +660,7 @@ impl Lab {
                 Sense::click_and_drag(),
                 |ui, scene| {
                     if let Some(grid) = data.as_ref().and_then(|v| v.density.first()) {
-                        forward::density(ui, scene, heats, "forward", grid, Hue::Density);
+                        forward::density(ui, scene, heats, "forward", grid, forward::UNDER);
                     }
                     let response = &scene.response;
                     if let Some(at) = response.interact_pointer_pos() {
@@ -663,8 +681,13 @@ impl Lab {
                             let (width, strength) = if same { (2.2, 1.0) } else { (1.1, 0.5) };
                             for path in fan.iter().take(shown) {
                                 let line: Vec<_> = path.iter().map(|&p| scene.place(p)).collect();
-                                let colour = colours[i].gamma_multiply(strength);
-                                pen.line(&line, width, |_| colour);
+                                // Where paths of noise begin, all is one tangle: they come out of the dark.
+                                let count = line.len() as f32;
+                                pen.line(&line, width, |k| {
+                                    let way = (k as f32 + 1.0) / count;
+                                    let fade = if same { 1.0 } else { way * way };
+                                    colours[i].gamma_multiply(strength * fade)
+                                });
                                 if let Some(&end) = line.last() {
                                     pen.dot(end, if same { 4.0 } else { 2.2 }, colours[i]);
                                 }
@@ -710,10 +733,10 @@ impl Lab {
         let heats = &mut self.heats;
         theme::section(ui, "", |ui| {
             let (side, columns) = parts::fit(ui, 2, 96.0);
-            let mut most = None;
             parts::rows(ui, 2, side, columns, |ui, i| {
                 let title = [s::MODEL_DENSITY, s::TRUE_DENSITY][i];
                 parts::caption(ui, title);
+                let mut most = None;
                 canvas(ui, side, title, Sense::hover(), |ui, scene| {
                     let grid = match i {
                         0 => view.as_ref().map(|v| v.density.clone()),
@@ -724,14 +747,14 @@ impl Lab {
                         return;
                     };
                     let name = ["model density", "forward"][i];
-                    let top = forward::density(ui, scene, heats, name, &grid, Hue::Density);
-                    most.get_or_insert(top);
+                    let top = forward::density(ui, scene, heats, name, &grid, 1.0);
+                    most = Some(top);
                 });
+                if let Some(most) = most {
+                    parts::colour_bar(ui, Hue::Density, most, s::DENSITY_BAR);
+                }
             });
             ui.add_space(theme::UNIT);
-            if let Some(most) = most {
-                parts::colour_bar(ui, Hue::Density, most, s::DENSITY_BAR);
-            }
             if let Some(view) = &view {
                 flow::flow(ui, |ui| {
                     flow::figure(ui, s::NLL, &s::nats(view.nll), s::NLL_HELP);

@@ -163,9 +163,6 @@ impl Training {
                 if *status == TrainStatus::None {
                     self.clear();
                 }
-                if *status == TrainStatus::Running && !self.slow {
-                    self.batch = None;
-                }
                 self.status = status.clone();
                 self.version += 1;
             }
@@ -272,6 +269,7 @@ impl Lab {
                     ui.add_enabled_ui(resting, |ui| {
                         if primary_button(ui, s::RESUME, s::RESUME_HELP).clicked() {
                             self.training.slow = false;
+                            self.training.batch = None;
                             if matches!(self.training.status, TrainStatus::Paused(Some(_))) {
                                 // It would rest again at once, for the same reason.
                                 self.train(shared, LabTrain::StopAt(StopAt::default()));
@@ -350,9 +348,13 @@ impl Lab {
                 &mut spec.batch,
                 &options,
             );
-            if log_slider(ui, &mut spec.lr, 1e-5..=1e-1, s::RATE, s::RATE_HELP).changed() {
-                rate = Some(spec.lr);
-            }
+            ui.scope(|ui| {
+                // Its number is wide.
+                ui.set_max_width(ui.available_width() - theme::PAD);
+                if log_slider(ui, &mut spec.lr, 1e-5..=1e-1, s::RATE, s::RATE_HELP).changed() {
+                    rate = Some(spec.lr);
+                }
+            });
             let seconds = &mut self.training.seconds;
             let (label, help) = (s::STOP_AFTER, s::STOP_AFTER_HELP);
             drag(ui, seconds, 0.0..=3600.0, label, help);
@@ -428,7 +430,7 @@ impl Lab {
                 scene.note(ui, s::WAITING);
                 return;
             };
-            super::forward::density(ui, scene, heats, "field", &view.density, Hue::Density);
+            super::forward::density(ui, scene, heats, "field", &view.density, 1.0);
             let stride = fields::stride(view.exact.side, 20, scene.rect.width());
             let mut pen = scene.pen();
             let score = Quantity::Score;
@@ -520,12 +522,11 @@ impl Lab {
             if ui.available_width() < 560.0 {
                 self.loss_plot(ui);
                 self.by_t_plot(ui);
-                self.wasserstein_plot(ui);
             } else {
-                ui.columns_const(|[first, second, third]| {
+                ui.spacing_mut().item_spacing.x = theme::PAD;
+                ui.columns_const(|[first, second]| {
                     self.loss_plot(first);
                     self.by_t_plot(second);
-                    self.wasserstein_plot(third);
                 });
             }
         });
@@ -607,11 +608,27 @@ impl Lab {
         let Some(sampled) = &self.training.sampled else {
             return;
         };
-        if sampled.merit.modes.is_empty() {
+        // One measurement is no curve.
+        let curve = self.training.wasserstein.points().count() > 1;
+        let modes = !sampled.merit.modes.is_empty();
+        if !curve && !modes {
             return;
         }
         theme::section(ui, s::MERIT, |ui| {
-            parts::coverage(ui, "lab modes", &sampled.merit, 176.0);
+            ui.spacing_mut().item_spacing.y = theme::GAP;
+            let merit = &sampled.merit;
+            if curve && modes && ui.available_width() >= 560.0 {
+                ui.spacing_mut().item_spacing.x = theme::PAD;
+                ui.columns_const(|[first, second]| {
+                    self.wasserstein_plot(first);
+                    parts::coverage(second, "lab modes", merit, 176.0);
+                });
+                return;
+            }
+            if curve {
+                self.wasserstein_plot(ui);
+            }
+            parts::coverage(ui, "lab modes", merit, 176.0);
         });
     }
 
