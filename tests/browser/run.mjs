@@ -305,9 +305,9 @@ test("a curve drawn by hand is learned: samples lie on it and cover it", async (
     await sleep(40);
   }
   await lab.page.mouse.up();
-  await lab.until("the line is there", (s) => s.rooms.lab.strokes[0]?.length > 10);
   await lab.press("Done", "Button");
-  await lab.until("the line is the distribution", (s) => !s.rooms.lab.drawing && !s.rooms.lab.waiting && s.rooms.lab.title);
+  const shown = ({ rooms: { lab } }) => lab.strokes[0]?.length > 30 && !lab.drawing && !lab.waiting && lab.title;
+  await lab.until("the line is the distribution", shown);
   await shoot(lab, "lab-drawn");
 
   // 0.05 of the canvas' side, in its units.

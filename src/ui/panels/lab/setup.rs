@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egui::{RichText, Sense, TextEdit, Ui};
+use egui::{Event, PointerButton, RichText, Sense, TextEdit, Ui};
 use noiselab::{
     data::points::{DISTRIBUTIONS, Distribution, Point},
     diffusion::{NoiseSchedule, SchedulerConfig, TimestepSpacing, schedule::SCHEDULES},
@@ -76,6 +76,8 @@ pub struct Setup {
     pub strokes: Arc<[Vec<Point>]>,
     /// Lines being drawn.
     pub sketch: Option<Vec<Vec<Point>>>,
+    /// A line is being drawn.
+    pressing: bool,
     /// The user's points and what they are called.
     pub own: Option<(String, Arc<[Point]>)>,
     /// Name of the schedule.
@@ -97,6 +99,7 @@ impl Default for Setup {
             typed: "noise".into(),
             strokes: Arc::default(),
             sketch: None,
+            pressing: false,
             own: None,
             schedule: "linear".into(),
             timesteps: 1000,
@@ -295,27 +298,37 @@ impl Setup {
         };
         canvas(ui, side, s::DRAW_CANVAS, Sense::drag(), |ui, scene| {
             let response = &scene.response;
-            if response.drag_started() {
-                sketch.push(Vec::new());
-            }
-            if response.dragged() || response.drag_started() {
-                let at = response.interact_pointer_pos();
-                // A line begins where the pointer went down, not where the move was noticed.
-                let origin = (response.drag_started())
-                    .then(|| ui.input(|i| i.pointer.press_origin()))
-                    .flatten();
+            // Every move of the pointer, also where several come between two frames.
+            for event in ui.input(|i| i.events.clone()) {
+                let at = match event {
+                    Event::PointerButton {
+                        pos,
+                        button: PointerButton::Primary,
+                        pressed,
+                        ..
+                    } => {
+                        let here = scene.rect.contains(pos)
+                            && ui.ctx().layer_id_at(pos) == Some(response.layer_id);
+                        self.pressing = pressed && here;
+                        if self.pressing {
+                            sketch.push(Vec::new());
+                        }
+                        pos
+                    }
+                    Event::PointerMoved(pos) => pos,
+                    _ => continue,
+                };
                 let full = sketch.iter().map(Vec::len).sum::<usize>() >= CORNERS;
                 if let Some(stroke) = sketch.last_mut()
+                    && self.pressing
                     && !full
                 {
-                    for at in origin.into_iter().chain(at) {
-                        let p = scene.point(at);
-                        let far = stroke
-                            .last()
-                            .is_none_or(|q: &Point| (p[0] - q[0]).hypot(p[1] - q[1]) > 0.02);
-                        if far {
-                            stroke.push(p);
-                        }
+                    let p = scene.point(at);
+                    let far = stroke
+                        .last()
+                        .is_none_or(|q: &Point| (p[0] - q[0]).hypot(p[1] - q[1]) > 0.02);
+                    if far {
+                        stroke.push(p);
                     }
                 }
             }
