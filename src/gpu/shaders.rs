@@ -48,7 +48,7 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/conv3x3_subgroup"),
     wgsl!("layers/conv3x3_wide"),
     wgsl!("layers/dropout", "rng"),
-    wgsl!("layers/fourier"),
+    wgsl!("layers/fourier", "rng"),
     wgsl!("layers/group_norm"),
     wgsl!("layers/resample"),
     wgsl!("layers/scale"),
