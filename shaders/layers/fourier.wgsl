@@ -1,4 +1,4 @@
-// Fourier features: y = [x, sin(w_0 x), cos(w_0 x), sin(w_1 x), cos(w_1 x), ...], w_k = first 2^k.
+// Fourier features: y = [x, sin(w_0 x), cos(w_0 x), sin(w_1 x), cos(w_1 x), ...], w_k = first 2^k. Needs shared/rng.wgsl.
 struct Params {
     pixels: u32,      // B H W
     c4: u32,          // vec4s of x in a pixel
