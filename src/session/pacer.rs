@@ -66,6 +66,8 @@ pub struct Pacer {
     /// Cost units a second.
     rate: f64,
     flying: VecDeque<Submission>,
+    /// How long the last ones took.
+    took: VecDeque<Duration>,
     last_end: Option<Instant>,
     resume_at: Option<Instant>,
     busy: Duration,
@@ -76,6 +78,10 @@ impl Pacer {
     /// Submissions after which a caller should come up for air: a device that finishes them as fast as
     /// they are encoded always has room for one more.
     pub const AT_ONCE: usize = 4;
+    /// Submissions whose times are remembered.
+    const REMEMBERED: usize = 64;
+    /// Share of a submission's time that is its work at least.
+    const OWN_SHARE: f64 = 0.25;
 
     /// Starts with a guess of the device's speed that suits the slowest.
     pub const fn new(pace: Pace) -> Self {
@@ -83,6 +89,7 @@ impl Pacer {
             pace,
             rate: 2e9,
             flying: VecDeque::new(),
+            took: VecDeque::new(),
             last_end: None,
             resume_at: None,
             busy: Duration::ZERO,
@@ -145,7 +152,17 @@ impl Pacer {
             let took = now.saturating_duration_since(begun);
             self.last_end = Some(now);
             self.busy += took;
-            let seconds = took.as_secs_f64().max(1e-5);
+            self.took.push_back(took);
+            if self.took.len() > Self::REMEMBERED {
+                self.took.pop_front();
+            }
+            // In a page a submission takes its way through another process, be it ever so small: that says nothing
+            // about the rate. The smallest of the last ones was about nothing but the way.
+            let way = self.took.iter().min().copied().unwrap_or_default();
+            let seconds = (took.saturating_sub(way))
+                .max(took.mul_f64(Self::OWN_SHARE))
+                .as_secs_f64()
+                .max(1e-5);
             // Small submissions say little about the rate; large ones are believed at once.
             let weight = (seconds / self.pace.slice.as_secs_f64()).clamp(0.05, 0.5);
             let rate = (s.cost / seconds).clamp(1e7, 1e15);

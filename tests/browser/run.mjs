@@ -319,8 +319,9 @@ test("a curve drawn by hand is learned: samples lie on it and cover it", async (
   assert(Math.max(...chamfer([curve[20]], curve)) > bound, "a collapsed point would pass");
 
   await lab.press("Training", "Button");
+  await lab.type("Stop after, s", "0");
   await lab.press("Train", "Button");
-  const trained = await lab.until("training", (s) => s.rooms.lab.training.step >= 800, 600_000);
+  const trained = await lab.until("training", (s) => s.rooms.lab.training.step >= 300, 600_000);
   console.log(`    input to redraw while training: ${JSON.stringify(trained.inputToRedraw)}`);
   await shoot(lab, "lab-training");
   await lab.press("Pause", "Button");

@@ -13,6 +13,7 @@ use noiselab::{
     session::{
         command::Command,
         event::{Event, TrainEvent},
+        lab::event::{LabEvent, LabTrainEvent},
         link::Link,
     },
 };
@@ -195,6 +196,20 @@ pub fn restart(_lost: &Lost) {
     page::reload();
 }
 
+/// Whether somebody waits for it; figures of training come by themselves.
+const fn is_urgent(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::Train(TrainEvent::Step(..))
+            | Event::Lab(
+                LabEvent::Train(LabTrainEvent::Step(..))
+                    | LabEvent::Merit { .. }
+                    | LabEvent::Field(_)
+                    | LabEvent::Errors(_)
+            )
+    )
+}
+
 /// Milliseconds to the next tick after one that did something.
 const AT_ONCE: i32 = 0;
 /// After one that had to wait for the device: asking more often would only take a core from it where it is one.
@@ -218,13 +233,12 @@ pub fn tick() -> i32 {
         let worked = start.elapsed() > Duration::from_micros(500);
         let events = page.link.poll();
         if !events.is_empty() {
-            let urgent = |e: &Event| !matches!(e, Event::Train(TrainEvent::Step(..)));
-            if events.iter().any(urgent) {
+            if events.iter().any(is_urgent) {
                 page.ctx.request_repaint();
             } else {
                 // Figures of training may come by the hundred; they can wait for one another, and on a slow device
                 // for the frames that answer a user.
-                let pause = page.frame_time.mul_f64(2.0).max(Duration::from_millis(40));
+                let pause = page.frame_time.mul_f64(3.0).max(Duration::from_millis(40));
                 page.ctx.request_repaint_after(pause);
             }
             page.events.extend(events);

@@ -405,7 +405,11 @@ fn fields_are_asked_for_at_t_and_again_when_the_network_has_changed() {
         side: 64,
         denoiser: Denoiser::Exact,
     };
-    assert_eq!(first, std::slice::from_ref(&exact), "there is no field of the data");
+    assert_eq!(
+        first,
+        std::slice::from_ref(&exact),
+        "there is no field of the data"
+    );
     room.state().tell(lab(field(&exact, false, 0)));
     trained(&mut room);
     let sent = asked(&room);
