@@ -32,6 +32,16 @@ const SIDE: usize = 512;
 /// Cells a side of the density.
 const CELLS: usize = 64;
 
+/// A request on its way.
+#[derive(Debug)]
+struct Reading {
+    request: LabForward,
+    /// ᾱ_t of each schedule, and its density's readback.
+    sent: Vec<(f32, Fetch)>,
+    /// The densities that have arrived.
+    grids: Vec<Grid>,
+}
+
 /// The job for one stage.
 #[derive(Debug)]
 pub struct ForwardJob {
@@ -41,8 +51,7 @@ pub struct ForwardJob {
     log_q: View,
     plan: Plan,
     screen: CloudScreen,
-    /// Requests on their way, each with ᾱ_t and the readback of each density.
-    reading: VecDeque<(LabForward, Vec<(f32, Fetch)>, Vec<Grid>)>,
+    reading: VecDeque<Reading>,
     next: Option<LabForward>,
 }
 
@@ -141,29 +150,30 @@ impl ForwardJob {
             && let Some(request) = self.next.take()
         {
             let sent = self.send(stage, &request)?;
-            self.reading.push_back((request, sent, Vec::new()));
+            self.reading.push_back(Reading {
+                request,
+                sent,
+                grids: Vec::new(),
+            });
         }
-        let Some((_, fetches, grids)) = self.reading.front_mut() else {
+        let Some(first) = self.reading.front_mut() else {
             return Ok(None);
         };
-        while let Some((_, fetch)) = fetches.get_mut(grids.len()) {
+        while let Some((_, fetch)) = first.sent.get_mut(first.grids.len()) {
             let Some(words) = fetch.poll(&self.gpu)? else {
                 return Ok(None);
             };
             let values = words[0].iter().map(|&w| f32::from_bits(w).exp());
-            grids.push(Grid {
+            first.grids.push(Grid {
                 side: CELLS,
                 values: values.collect(),
             });
         }
-        let Some((request, fetches, grids)) = self.reading.pop_front() else {
-            return Ok(None);
-        };
-        Ok(Some(LabForwardView {
-            request,
+        Ok(self.reading.pop_front().map(|done| LabForwardView {
+            request: done.request,
             clouds: self.screen.film().clone(),
-            density: grids.into(),
-            alpha_bar: fetches.iter().map(|f| f.0).collect(),
+            density: done.grids.into(),
+            alpha_bar: done.sent.iter().map(|f| f.0).collect(),
         }))
     }
 
