@@ -32,8 +32,15 @@ const SIDE: usize = 512;
 /// Cells a side of the density.
 const CELLS: usize = 64;
 
-/// A request on its way, with ᾱ_t and the readback of each density, and the densities that are there.
-type Answering = (LabForward, Vec<(f32, Fetch)>, Vec<Grid>);
+/// A request on its way.
+#[derive(Debug)]
+struct Reading {
+    request: LabForward,
+    /// ᾱ_t of each schedule, and its density's readback.
+    sent: Vec<(f32, Fetch)>,
+    /// The densities that have arrived.
+    grids: Vec<Grid>,
+}
 
 /// The job for one stage.
 #[derive(Debug)]
@@ -44,7 +51,7 @@ pub struct ForwardJob {
     log_q: View,
     plan: Plan,
     screen: CloudScreen,
-    reading: VecDeque<Answering>,
+    reading: VecDeque<Reading>,
     next: Option<LabForward>,
 }
 
@@ -143,29 +150,30 @@ impl ForwardJob {
             && let Some(request) = self.next.take()
         {
             let sent = self.send(stage, &request)?;
-            self.reading.push_back((request, sent, Vec::new()));
+            self.reading.push_back(Reading {
+                request,
+                sent,
+                grids: Vec::new(),
+            });
         }
-        let Some((_, fetches, grids)) = self.reading.front_mut() else {
+        let Some(first) = self.reading.front_mut() else {
             return Ok(None);
         };
-        while let Some((_, fetch)) = fetches.get_mut(grids.len()) {
+        while let Some((_, fetch)) = first.sent.get_mut(first.grids.len()) {
             let Some(words) = fetch.poll(&self.gpu)? else {
                 return Ok(None);
             };
             let values = words[0].iter().map(|&w| f32::from_bits(w).exp());
-            grids.push(Grid {
+            first.grids.push(Grid {
                 side: CELLS,
                 values: values.collect(),
             });
         }
-        let Some((request, fetches, grids)) = self.reading.pop_front() else {
-            return Ok(None);
-        };
-        Ok(Some(LabForwardView {
-            request,
+        Ok(self.reading.pop_front().map(|done| LabForwardView {
+            request: done.request,
             clouds: self.screen.film().clone(),
-            density: grids.into(),
-            alpha_bar: fetches.iter().map(|f| f.0).collect(),
+            density: done.grids.into(),
+            alpha_bar: done.sent.iter().map(|f| f.0).collect(),
         }))
     }
 

@@ -3,7 +3,6 @@
 
 use super::{
     command::LikelihoodRequest,
-    errors::spread,
     evaluator::Evaluator,
     event::{Grid, LikelihoodView},
     job::Context,
@@ -26,6 +25,18 @@ pub struct LikelihoodJob {
     evaluator: Option<Evaluator>,
 }
 
+/// At most `steps` of 0 … `timesteps` − 1, closer where the noise is small and the density has its detail:
+/// t_k = (T − 1) (k / (steps − 1))².
+fn times(steps: usize, timesteps: usize) -> Vec<usize> {
+    let last = (timesteps - 1) as f64;
+    let part = |k: usize| k as f64 / (steps - 1).max(1) as f64;
+    let mut times: Vec<usize> = (0..steps)
+        .map(|k| (last * part(k).powi(2)).round() as usize)
+        .collect();
+    times.dedup();
+    times
+}
+
 impl LikelihoodJob {
     /// A job that has not begun.
     ///
@@ -38,9 +49,7 @@ impl LikelihoodJob {
         let held_out = stage.held_out(0, HELD_OUT);
         let mut points = grid(request.side);
         points.extend(&held_out);
-        // 0-based, upwards: the ODE goes from the data to the noise.
-        let times = spread(request.steps, stage.timesteps());
-        let times = times.into_iter().map(|t| t - 1).collect();
+        let times = times(request.steps, stage.timesteps());
         let bars = stage.schedule.alpha_bars().to_vec();
         Ok(Self {
             ode: OdeLikelihood::new(points, times, bars, H),
@@ -93,5 +102,16 @@ impl LikelihoodJob {
             nll: mean(&mut log[cells..].iter().map(|l| -f64::from(*l))),
             true_nll: Some(mean(&mut self.held_out.iter().map(truth))),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::times;
+
+    #[test]
+    fn timesteps_are_close_where_the_noise_is_small() {
+        assert_eq!(times(5, 1000), [0, 62, 250, 562, 999]);
+        assert_eq!(times(4, 3), [0, 1, 2]);
     }
 }

@@ -51,28 +51,28 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "t_too_small",
         title: "T too small",
-        summary: "With T = 50 of the same small \u{3b2}, x_T still shows the data: sampling starts from noise that the network has never seen, and the modes come out wide and misplaced.",
+        summary: "With T = 4 of the same small \u{3b2} hardly any noise is added: sampling starts from N(0, I), far from anything that the network has seen, and the steps are too small to bring all samples home.",
         scheduler: || SchedulerConfig {
-            num_train_timesteps: 50,
+            num_train_timesteps: 4,
             ..scheduler()
         },
         train,
         sampler: "ddpm",
-        steps: 50,
+        steps: 4,
     },
     Preset {
         name: "schedule_too_fast",
         title: "Schedule too fast",
-        summary: "With \u{3b2} from 0.1 to 0.9 in 12 steps each reverse step is far from Gaussian: even with the exact denoiser the samples miss the modes.",
+        summary: "With \u{3b2} from 0.2 to 0.95 in 6 steps each reverse step is far from Gaussian: even with the exact denoiser the samples miss the modes.",
         scheduler: || SchedulerConfig {
-            num_train_timesteps: 12,
-            beta_start: 0.1,
-            beta_end: 0.9,
+            num_train_timesteps: 6,
+            beta_start: 0.2,
+            beta_end: 0.95,
             ..scheduler()
         },
         train,
         sampler: "ddpm",
-        steps: 12,
+        steps: 6,
     },
     Preset {
         name: "network_too_small",
