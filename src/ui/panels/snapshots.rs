@@ -4,6 +4,7 @@
 //! are committed. A test that fails leaves its picture and the difference beside the kept one.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,19 +17,25 @@ use image::{
     codecs::png::{CompressionType, FilterType, PngEncoder},
 };
 use noiselab::{
-    gpu::{AdapterChoice, Gpu},
+    data::points::PointSource,
+    gpu::{AdapterChoice, Gpu, film::Film},
     session::{
         command::{Command, ReverseRequest},
         config::PRESETS,
         event::{
             Event, ModelInfo, ReverseEvent, ReverseFilms, ReverseFrame, TrainEvent, TrainStatus,
         },
+        lab::{
+            EXTENT,
+            command::{LabCommand, LabForward, LabStage},
+            event::{Grid, LabEvent, LabForwardView},
+        },
         link::{Link, Recording},
     },
 };
 
 use super::{
-    all, forward, network,
+    all, forward, lab, network,
     testing::data,
     training::tests::{opened, preview, stepped},
 };
@@ -52,6 +59,7 @@ struct Scene {
     render: egui_wgpu::RenderState,
     gpu: Arc<Gpu>,
     events: Vec<Event>,
+    on_stage: RefCell<Option<LabStage>>,
 }
 
 impl Scene {
@@ -91,6 +99,7 @@ impl Scene {
             render,
             gpu,
             events,
+            on_stage: RefCell::default(),
         }
     }
 
@@ -144,8 +153,44 @@ impl Scene {
             Command::Forward(request) => vec![forward::tests::view(&self.gpu, request)],
             Command::Probe(request) => vec![network::tests::view(&self.gpu, request)],
             Command::Reverse(request) => self.reverse(request),
+            Command::Lab(LabCommand::Stage(stage)) => {
+                *self.on_stage.borrow_mut() = Some((**stage).clone());
+                let view = lab::tests::view_of(stage);
+                vec![Event::Lab(LabEvent::Stage(Arc::new(view)))]
+            }
+            Command::Lab(LabCommand::Forward(request)) => self.lab_forward(request),
             _ => Vec::new(),
         }
+    }
+
+    /// The density as it is, and no particles: on which side of a pixel one lies differs from driver to driver.
+    fn lab_forward(&self, request: &LabForward) -> Vec<Event> {
+        const CELLS: usize = 64;
+        let stage = self.on_stage.borrow();
+        let stage = stage.as_ref().expect("a stage");
+        let schedule = stage.scheduler.noise_schedule().expect("a schedule");
+        let alpha_bar = request
+            .t
+            .checked_sub(1)
+            .map_or(1.0, |t| schedule.alpha_bars()[t]);
+        let source = PointSource::open(&stage.distribution).expect("points");
+        let at = |i: usize| ((i as f32 + 0.5) / CELLS as f32 * 2.0 - 1.0) * EXTENT;
+        let values = (0..CELLS * CELLS).map(|i| {
+            let point = [at(i % CELLS), -at(i / CELLS)];
+            let log_density = source.mixture().log_density(point, alpha_bar.into());
+            log_density.exp() as f32
+        });
+        let density = Grid {
+            side: CELLS,
+            values: values.collect(),
+        };
+        let view = LabForwardView {
+            request: request.clone(),
+            clouds: Film::new(&self.gpu, (512, 512), 1, 1, 2).expect("a film"),
+            density: vec![density].into(),
+            alpha_bar: vec![alpha_bar].into(),
+        };
+        vec![Event::Lab(LabEvent::Forward(Arc::new(view)))]
     }
 
     fn reverse(&self, request: &ReverseRequest) -> Vec<Event> {

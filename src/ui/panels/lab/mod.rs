@@ -12,7 +12,7 @@ mod reverse;
 mod setup;
 mod streamlines;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 mod training;
 
 use std::sync::Arc;

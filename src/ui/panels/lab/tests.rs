@@ -43,7 +43,8 @@ fn asked(room: &Room) -> Vec<LabCommand> {
         .collect()
 }
 
-fn view_of(stage: &LabStage) -> StageView {
+/// What a session would say of a stage.
+pub fn view_of(stage: &LabStage) -> StageView {
     let trail = |n: usize| (0..65).map(|k| [0.02 * k as f32, 0.1 * n as f32]).collect();
     StageView {
         stage: stage.clone(),
