@@ -16,7 +16,7 @@ window() {
     local screen=$!
     trap 'kill "$screen" 2>/dev/null || true' RETURN
     sleep 2
-    for room in forward training reverse network; do
+    for room in forward training reverse network lab; do
         local at="room=$room&t=300&count=4" extra=()
         if [[ $room == training ]]; then extra=(--measure 600); fi
         if [[ $room == reverse ]]; then at="room=$room&count=4&sampler_b=off"; fi

@@ -11,6 +11,7 @@ const hashes = {
   training: "#room=training",
   reverse: "#room=reverse&count=1&sampler_b=off",
   network: "#room=network&t=300",
+  lab: "#room=lab&lab=reverse&t=0",
 };
 for (const [room, hash] of Object.entries(hashes)) {
   const lab = await Lab.open(context, server.address, { hash });
@@ -20,6 +21,10 @@ for (const [room, hash] of Object.entries(hashes)) {
   }
   if (room === "network") await lab.until("a look inside", (s) => s.probes > 0, 120_000).catch(() => {});
   if (room === "reverse") await lab.until("samples", (s) => s.reverse[0]?.frames > 40, 300_000).catch(() => {});
+  if (room === "lab") {
+    await lab.press("Draw samples", "Button");
+    await lab.until("all samples", (s) => !s.rooms.lab.busy && s.rooms.lab.runs.every((r) => r.done), 300_000).catch(() => {});
+  }
   await sleep(1500);
   await lab.screenshot(join(out, `page-${room}.png`));
   await lab.page.close();
