@@ -14,7 +14,8 @@ pub struct AppArgs {
     /// Show what a page's address shows after its `#`, such as `room=reverse&t=400&seed=7`
     #[arg(long, value_name = "ADDRESS")]
     at: Option<String>,
-    /// Train the digits preset for this long, print how long input waited for its redraw, and end
+    /// Train the digits preset (with `--at room=lab` the 2-D lab) for this long, print how long input waited for its
+    /// redraw, and end
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
     measure: Option<u64>,
 }

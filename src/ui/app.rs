@@ -147,11 +147,14 @@ impl App {
         }
     }
 
-    /// Measures itself from now on, see [`super::measure`]: shows the training room.
+    /// Measures itself from now on, see [`super::measure`]: in the lab if that is shown, else in the training room.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn measure(&mut self, measure: Measure) {
-        self.show("training");
-        self.measure = Some(measure);
+        let lab = self.room() == Measure::LAB;
+        if !lab {
+            self.show("training");
+        }
+        self.measure = Some(measure.of_lab(lab));
     }
 
     /// Keeps what a program needs that starts anew after the device was lost.
@@ -313,8 +316,8 @@ impl App {
                 self.shared.on_event(&event);
             }
             #[cfg(not(target_arch = "wasm32"))]
-            if let (Some(measure), Event::Train(noiselab::session::event::TrainEvent::Step(..))) =
-                (&mut self.measure, &event)
+            if let Some(measure) = &mut self.measure
+                && Measure::is_step(&event)
             {
                 measure.steps += 1;
             }

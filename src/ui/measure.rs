@@ -1,5 +1,5 @@
-//! The measuring mode: pretends input ten times a second, first at rest and then while the `digits` preset
-//! trains, and prints how long it took until the device had drawn what the input led to.
+//! The measuring mode: pretends input ten times a second, first at rest and then while the `digits` preset (or, in its
+//! room, the 2-D lab) trains, and prints how long it took until the device had drawn what the input led to.
 
 use std::{
     sync::{
@@ -15,6 +15,12 @@ use noiselab::{
     session::{
         command::{Command, PreviewSettings, StopAt, TrainCommand, TrainSpec},
         config,
+        event::{Event, TrainEvent},
+        lab::{
+            PRESETS as LABS,
+            command::{LabCommand, LabTrain},
+            event::{LabEvent, LabTrainEvent},
+        },
     },
 };
 use serde_json::json;
@@ -43,6 +49,8 @@ pub struct Measure {
     rest: Arc<Mutex<Meter>>,
     training: Arc<Mutex<Meter>>,
     frames: u64,
+    /// The 2-D lab trains, not the network of images.
+    lab: bool,
     /// Training steps so far.
     pub steps: u64,
 }
@@ -93,8 +101,26 @@ impl Measure {
             rest: Arc::default(),
             training: Arc::default(),
             frames: 0,
+            lab: false,
             steps: 0,
         }
+    }
+
+    /// The room in which the lab is measured.
+    pub const LAB: &str = "lab";
+
+    /// Whether the lab is what trains.
+    pub fn of_lab(self, lab: bool) -> Self {
+        Self { lab, ..self }
+    }
+
+    /// Whether it tells of a training step.
+    pub const fn is_step(event: &Event) -> bool {
+        matches!(
+            event,
+            Event::Train(TrainEvent::Step(..))
+                | Event::Lab(LabEvent::Train(LabTrainEvent::Step(..)))
+        )
     }
 
     /// Gives the frame that begins the input that has come: the pointer moves across the room.
@@ -143,7 +169,7 @@ impl Measure {
             && self.rests_since.is_some_and(|t| now - t > Self::REST)
         {
             self.begun = Some(now);
-            shared.send(start(data));
+            shared.send(if self.lab { start_lab() } else { start(data) });
         }
         if self.steady.is_none() && self.steps > 0 {
             self.steady = Some(now);
@@ -176,4 +202,11 @@ fn start(data: &Dataset) -> Command {
         stop: StopAt::default(),
     };
     Command::Train(TrainCommand::Start(Box::new(spec)))
+}
+
+/// Without an end, so that it trains as long as it is measured.
+fn start_lab() -> Command {
+    let mut spec = (LABS[0].train)();
+    spec.stop = StopAt::default();
+    Command::Lab(LabCommand::Train(LabTrain::Start(Box::new(spec))))
 }
