@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn points_and_maps_land_where_they_belong() {
         let mut canvas = Canvas::row(2, 60);
-        canvas.points(0, &[[-2.9, 2.9], [9.0, 9.0]]);
+        canvas.points(0, &[[-2.85, 2.85], [9.0, 9.0]]);
         let dark: Vec<usize> = (0..3600).filter(|&i| canvas.panes[0][i] < 0.99).collect();
         assert_eq!(dark, [60 + 1], "the upper left corner, and nothing else");
         let map = Grid {
