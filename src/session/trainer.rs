@@ -34,7 +34,7 @@ pub struct StateRead {
 pub enum Start<'a> {
     /// From random weights.
     Random,
-    /// From a model's weights, in the order of [`Trainer::params`]: optimiser and step start anew.
+    /// From a model's weights, in the order of [`Stepper::params`]: optimiser and step start anew.
     Weights(&'a [Vec<f32>]),
     /// From a saved state, as if it had never stopped.
     State(&'a TrainState),

@@ -58,7 +58,7 @@ impl<'a> Context<'a> {
     /// An evaluator of up to `capacity` points.
     ///
     /// # Errors
-    /// [`LabError::NoNetwork`], or what [`Evaluator::new`] fails with.
+    /// [`LabError::NoNetwork`], or what the making of an evaluator fails with.
     pub fn evaluator(&self, denoiser: Denoiser, capacity: usize) -> Result<Evaluator> {
         let predictor = self.predictor(denoiser)?;
         Evaluator::new(self.gpu, self.stage, predictor, capacity)
