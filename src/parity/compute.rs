@@ -16,7 +16,7 @@ use crate::{
         loss,
         model::{Model, ParamSet},
         optimizer,
-        plan::{Cursor, Variants},
+        plan::Variants,
         sample_step::{self, SampleStepIo, StepNoise},
         state::{STATE_WORDS, STATS_WORDS, StepState, StepStats},
         tensor::{nchw_to_plan, plan_to_nchw},
@@ -801,21 +801,7 @@ fn fill(gpu: &Gpu, plan: &Plan) {
 
 /// Runs a plan in slices, and waits.
 fn execute(gpu: &Arc<Gpu>, plan: &Plan) -> Result<()> {
-    let mut pacer = Pacer::new(Pace::FULL);
-    let mut cursor = Cursor::default();
-    loop {
-        gpu.check()?;
-        let Some(budget) = pacer.budget(gpu) else {
-            pacer.wait(gpu);
-            continue;
-        };
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let (done, cost) = plan.encode(&mut encoder, &mut cursor, budget);
-        pacer.submit(gpu, encoder.finish(), cost);
-        if done {
-            break;
-        }
-    }
+    Pacer::new(Pace::FULL).run(gpu, plan)?;
     gpu.wait();
     Ok(gpu.check()?)
 }

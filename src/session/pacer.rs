@@ -68,6 +68,9 @@ pub struct Pacer {
     flying: VecDeque<Submission>,
     /// How long the last ones took.
     took: VecDeque<Duration>,
+    /// When the round began, and the submissions that are left of it.
+    round: Instant,
+    left: u32,
     last_end: Option<Instant>,
     resume_at: Option<Instant>,
     busy: Duration,
@@ -75,21 +78,22 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Submissions after which a caller should come up for air: a device that finishes them as fast as
-    /// they are encoded always has room for one more.
-    pub const AT_ONCE: usize = 4;
+    /// Submissions of a round: a device that finishes them as fast as they are encoded always has room for one more.
+    const AT_ONCE: u32 = 4;
     /// Submissions whose times are remembered.
     const REMEMBERED: usize = 64;
     /// Share of a submission's time that is its work at least.
     const OWN_SHARE: f64 = 0.25;
 
     /// Starts with a guess of the device's speed that suits the slowest.
-    pub const fn new(pace: Pace) -> Self {
+    pub fn new(pace: Pace) -> Self {
         Self {
             pace,
             rate: 2e9,
             flying: VecDeque::new(),
             took: VecDeque::new(),
+            round: Instant::now(),
+            left: Self::AT_ONCE,
             last_end: None,
             resume_at: None,
             busy: Duration::ZERO,
@@ -102,22 +106,28 @@ impl Pacer {
         self.pace = pace;
     }
 
-    /// Cost that the next submission may have; `None` while enough is in flight or resting.
+    /// A caller begins to submit. It will come up for air after a few submissions, or once a slice's time is used up:
+    /// software adapters compute while they are submitted to.
+    pub fn begin_round(&mut self) {
+        self.round = Instant::now();
+        self.left = Self::AT_ONCE;
+    }
+
+    /// Cost that the next submission may have; `None` while enough is in flight, when resting, and at the end of a
+    /// round.
     pub fn budget(&mut self, gpu: &Gpu) -> Option<f64> {
         self.collect(gpu);
+        if self.left == 0 || self.round.elapsed() >= self.pace.slice {
+            return None;
+        }
         if self.flying.len() >= self.pace.in_flight {
             return None;
         }
         if self.resume_at.is_some_and(|t| Instant::now() < t) {
             return None;
         }
+        self.left -= 1;
         Some(self.rate * self.pace.slice.as_secs_f64())
-    }
-
-    /// Whether a caller that began then has used up a slice's time; software adapters compute while they are
-    /// submitted to.
-    pub fn is_spent(&self, begun: Instant) -> bool {
-        begun.elapsed() >= self.pace.slice
     }
 
     /// Submits commands of that cost.
@@ -152,31 +162,36 @@ impl Pacer {
             let took = now.saturating_duration_since(begun);
             self.last_end = Some(now);
             self.busy += took;
-            self.took.push_back(took);
-            if self.took.len() > Self::REMEMBERED {
-                self.took.pop_front();
-            }
-            // In a page a submission takes its way through another process, be it ever so small: that says nothing
-            // about the rate. The smallest of the last ones was about nothing but the way.
-            let way = self.took.iter().min().copied().unwrap_or_default();
-            let seconds = (took.saturating_sub(way))
-                .max(took.mul_f64(Self::OWN_SHARE))
-                .as_secs_f64()
-                .max(1e-5);
-            // Small submissions say little about the rate; large ones are believed at once.
-            let weight = (seconds / self.pace.slice.as_secs_f64()).clamp(0.05, 0.5);
-            let rate = (s.cost / seconds).clamp(1e7, 1e15);
-            // A slow one may have shared the device with a frame that was drawn meanwhile.
-            let weight = if rate < self.rate {
-                0.25 * weight
-            } else {
-                weight
-            };
-            self.rate *= (rate / self.rate).powf(weight);
+            self.learn(s.cost, took);
             if self.pace.rest > 0.0 {
                 self.resume_at = Some(now + took.mul_f64(self.pace.rest));
             }
         }
+    }
+
+    /// Takes note that work of that cost took so long.
+    fn learn(&mut self, cost: f64, took: Duration) {
+        self.took.push_back(took);
+        if self.took.len() > Self::REMEMBERED {
+            self.took.pop_front();
+        }
+        // In a page a submission takes its way through another process, be it ever so small: that says nothing
+        // about the rate. The smallest of the last ones was about nothing but the way.
+        let way = self.took.iter().min().copied().unwrap_or_default();
+        let seconds = (took.saturating_sub(way))
+            .max(took.mul_f64(Self::OWN_SHARE))
+            .as_secs_f64()
+            .max(1e-5);
+        // Small submissions say little about the rate; large ones are believed at once.
+        let weight = (seconds / self.pace.slice.as_secs_f64()).clamp(0.05, 0.5);
+        let rate = (cost / seconds).clamp(1e7, 1e15);
+        // A slow one may have shared the device with a frame that was drawn meanwhile.
+        let weight = if rate < self.rate {
+            0.25 * weight
+        } else {
+            weight
+        };
+        self.rate *= (rate / self.rate).powf(weight);
     }
 
     /// Waits until the oldest submission has finished, or the rest is over. Native only.
@@ -202,6 +217,7 @@ impl Pacer {
         let mut cursor = Cursor::default();
         loop {
             gpu.check()?;
+            self.begin_round();
             let Some(budget) = self.budget(gpu) else {
                 self.wait(gpu);
                 continue;
@@ -228,5 +244,44 @@ impl Pacer {
     /// Time that the device worked, as seen from here.
     pub const fn busy(&self) -> Duration {
         self.busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: f64 = 1e10;
+
+    /// The rate that a pacer believes in after submissions of its own choice to a device of [`RATE`], each of which
+    /// takes `way` longer.
+    fn learned(way: Duration) -> f64 {
+        let mut pacer = Pacer::new(Pace::INTERACTIVE);
+        for i in 0..400 {
+            // Plans end, so a submission is a small one now and then.
+            let share = if i % 20 == 0 { 0.01 } else { 1.0 };
+            let cost = share * pacer.rate * pacer.pace.slice.as_secs_f64();
+            pacer.learn(cost, way + Duration::from_secs_f64(cost / RATE));
+        }
+        pacer.rate
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_device_however_long_the_way_to_it() {
+        for way in [0, 5, 15] {
+            let rate = learned(Duration::from_millis(way)) / RATE;
+            assert!((0.5..4.5).contains(&rate), "{way} ms: {rate} of the rate");
+        }
+    }
+
+    #[test]
+    fn frames_that_share_the_device_do_not_spoil_the_rate() {
+        let mut pacer = Pacer::new(Pace::INTERACTIVE);
+        for i in 0..400 {
+            let cost = pacer.rate * pacer.pace.slice.as_secs_f64();
+            let frame = Duration::from_millis(if i % 3 == 0 { 50 } else { 0 });
+            pacer.learn(cost, frame + Duration::from_secs_f64(cost / RATE));
+        }
+        assert!(pacer.rate > 0.3 * RATE, "{} of {RATE}", pacer.rate);
     }
 }

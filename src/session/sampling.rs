@@ -4,8 +4,6 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use web_time::Instant;
-
 use super::{
     denoise::Denoise,
     event::{ReverseFilms, ReverseFrame},
@@ -513,14 +511,10 @@ impl SampleRun {
     /// A lost device.
     pub fn pump(&mut self) -> Result<bool> {
         self.gpu.check()?;
-        let begun = Instant::now();
-        for _ in 0..Pacer::AT_ONCE {
-            if self.first >= self.request.count || self.pacer.is_spent(begun) {
-                break;
-            }
-            let Some(budget) = self.pacer.budget(&self.gpu) else {
-                break;
-            };
+        self.pacer.begin_round();
+        while self.first < self.request.count
+            && let Some(budget) = self.pacer.budget(&self.gpu)
+        {
             self.encode(budget)?;
         }
         self.pacer.collect(&self.gpu);

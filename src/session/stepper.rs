@@ -441,17 +441,11 @@ impl Stepper {
         if let Some(e) = self.failure.take() {
             return Err(e);
         }
-        let begun = Instant::now();
-        for _ in 0..Pacer::AT_ONCE {
-            if self.step >= until || self.pacer.is_spent(begun) {
-                break;
-            }
-            if self.phase == Phase::Update && !self.ring.has_room() {
-                break;
-            }
-            let Some(budget) = self.pacer.budget(&self.gpu) else {
-                break;
-            };
+        self.pacer.begin_round();
+        while self.step < until
+            && (self.phase != Phase::Update || self.ring.has_room())
+            && let Some(budget) = self.pacer.budget(&self.gpu)
+        {
             self.encode(budget);
         }
         self.pacer.collect(&self.gpu);

@@ -443,6 +443,7 @@ impl ProbeJob {
                 .take()
                 .map(|request| self.view(request, &words)));
         }
+        self.pacer.begin_round();
         let Some(budget) = self.pacer.budget(&self.gpu) else {
             return Ok(None);
         };

@@ -166,10 +166,8 @@ impl Evaluator {
             return Ok(None);
         };
         if self.reading.is_none() {
-            for _ in 0..Pacer::AT_ONCE {
-                let Some(budget) = self.pacer.budget(&self.gpu) else {
-                    break;
-                };
+            self.pacer.begin_round();
+            while let Some(budget) = self.pacer.budget(&self.gpu) {
                 let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
                 let (done, cost) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
                 self.pacer.submit(&self.gpu, encoder.finish(), cost);
