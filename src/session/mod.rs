@@ -4,6 +4,7 @@ pub mod atomic;
 pub mod checkpoint;
 pub mod command;
 pub mod config;
+mod course;
 pub mod denoise;
 pub mod diffusers;
 pub mod event;

@@ -3,9 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
-use web_time::Instant;
-
 use crate::{
     Error, Result,
     data::Dataset,
@@ -19,27 +16,21 @@ use crate::{
         checkpoint::TrainState,
         command::{LiveSettings, PreviewSettings, StopAt, TrainSpec},
         config::TrainConfig,
-        event::{Event, Job, Preview, TrainEvent, TrainFigures, TrainStatus},
-        figures::Speed,
+        course::{Course, Mode},
+        event::{Event, Job, Preview, TrainEvent, TrainStatus},
         pacer::Pace,
         sampling::{FilmRequest, Predictor, SampleRequest, SampleRun, Watch},
         trainer::{Start, StateRead, StepReport, Trainer},
     },
 };
+use serde_json::{Value, json};
 
 /// Points of the loss kept for a checkpoint.
 const HISTORY: usize = 2000;
 /// How fast the smoothed loss of a stop condition follows.
 const SMOOTHING: f32 = 0.05;
-
-/// What is to be done next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Running,
-    /// Up to this step, then rest.
-    Once(u64),
-    Paused,
-}
+/// What counts as training of the time between two looks at most.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A grid on its way: the raw weights' run, then the averaged ones'.
 #[derive(Debug)]
@@ -56,22 +47,10 @@ struct Drawing {
 pub struct TrainingJob {
     trainer: Trainer,
     preview: PreviewSettings,
-    stop: StopAt,
-    mode: Mode,
+    course: Course,
     warm: bool,
-    told: Option<TrainStatus>,
-    /// Why it rests, if it was not the user.
-    reason: Option<String>,
-    /// Time spent on steps, in sessions before this one and in this one.
-    before: f64,
-    spent: Duration,
-    mark: Option<Instant>,
-    speed: Speed,
-    smoothed: Option<f32>,
     history: Vec<(u64, f32)>,
     every: u64,
-    /// Steps done before this session.
-    first_step: u64,
     drawing: Option<Drawing>,
     drawn_at: Option<u64>,
     draw_now: bool,
@@ -110,7 +89,6 @@ impl TrainingJob {
             seed: number("seed").unwrap_or(0),
         };
         let mut job = Self::around(trainer, preview, StopAt::default(), Mode::Paused);
-        job.before = run["seconds"].as_f64().unwrap_or(0.0).max(0.0);
         job.every = run["history_every"].as_u64().unwrap_or(1).max(1);
         let pairs = run["history"]
             .as_array()
@@ -121,26 +99,18 @@ impl TrainingJob {
             .filter_map(|p| Some((p[0].as_u64()?, p[1].as_f64()? as f32)))
             .take(2 * HISTORY)
             .collect();
-        job.smoothed = job.history.last().map(|p| p.1);
+        let seconds = run["seconds"].as_f64().unwrap_or(0.0).max(0.0);
+        (job.course).take_over(seconds, job.history.last().map(|p| p.1));
         job.drawn_at = Some(job.trainer.step());
         Ok(job)
     }
 
     fn around(trainer: Trainer, preview: PreviewSettings, stop: StopAt, mode: Mode) -> Self {
         Self {
-            first_step: trainer.step(),
+            course: Course::new(mode, stop, trainer.step(), PATIENCE, SMOOTHING),
             trainer,
             preview,
-            stop,
-            mode,
             warm: false,
-            told: None,
-            reason: None,
-            before: 0.0,
-            spent: Duration::ZERO,
-            mark: None,
-            speed: Speed::default(),
-            smoothed: None,
             history: Vec::new(),
             every: 1,
             drawing: None,
@@ -178,37 +148,22 @@ impl TrainingJob {
 
     /// Goes on.
     pub fn resume(&mut self) {
-        self.mode = Mode::Running;
-        self.reason = None;
-        // A condition that is met already would stop it at once.
-        if self.stop.steps.is_some_and(|n| n <= self.trainer.step()) {
-            self.stop.steps = None;
-        }
-        if self.stop.seconds.is_some_and(|s| s <= self.seconds()) {
-            self.stop.seconds = None;
-        }
-        if let (Some(limit), Some(loss)) = (self.stop.loss, self.smoothed)
-            && loss <= limit
-        {
-            self.stop.loss = None;
-        }
+        self.course.resume(self.trainer.step());
     }
 
     /// Rests after the step under way.
     pub fn pause(&mut self) {
-        self.mode = Mode::Paused;
-        self.reason = None;
+        self.course.pause();
     }
 
     /// One step, then rest.
     pub fn step_once(&mut self) {
-        self.mode = Mode::Once(self.trainer.step() + 1);
-        self.reason = None;
+        self.course.step_once(self.trainer.step());
     }
 
     /// Sets when to stop.
     pub const fn stop_at(&mut self, stop: StopAt) {
-        self.stop = stop;
+        self.course.stop = stop;
     }
 
     /// Changes what can change.
@@ -231,18 +186,12 @@ impl TrainingJob {
     /// Whether there is something to do.
     pub fn is_busy(&self) -> bool {
         !self.warm
-            || self.mode != Mode::Paused
+            || self.course.is_busy()
             || self.drawing.is_some()
             || self.draw_now
             || self.saving.is_some()
             || self.save_next.is_some()
             || !self.trainer.is_settled()
-            // That it rests is still to be told.
-            || !matches!(self.told, Some(TrainStatus::Paused(_)))
-    }
-
-    fn seconds(&self) -> f64 {
-        self.before + self.spent.as_secs_f64()
     }
 
     /// Goes on for about one slice.
@@ -298,16 +247,11 @@ impl TrainingJob {
     fn pump_steps(&mut self, gpu: &Arc<Gpu>, tell: &mut dyn FnMut(Event)) -> Result<()> {
         let step = self.trainer.step();
         let until = self.until(step);
-        let was = self.mark.replace(Instant::now());
-        if let (Some(was), true) = (was, step < until || !self.trainer.is_settled()) {
-            // Rests in between (a hidden page, another job) do not count as training.
-            self.spent += was.elapsed().min(Duration::from_secs(2));
-        }
+        (self.course).count(step < until || !self.trainer.is_settled());
         let reports = match self.trainer.pump(until) {
             Ok(reports) => reports,
             Err(Error::Train(e @ TrainError::NotFinite { .. })) => {
-                self.mode = Mode::Paused;
-                self.reason = Some(e.to_string());
+                self.course.end(e.to_string());
                 tell(Event::Failed {
                     job: Job::Training,
                     message: e.to_string(),
@@ -319,16 +263,16 @@ impl TrainingJob {
         for report in reports {
             self.note(gpu, report, tell);
         }
-        self.check_stops();
-        if self.mode != Mode::Paused {
+        (self.course).check_stops(&self.trainer, self.history.len() > 20);
+        if self.course.mode != Mode::Paused {
             self.tell_status(TrainStatus::Running, tell);
         }
         if !self.trainer.is_settled() {
             return Ok(());
         }
         let step = self.trainer.step();
-        if matches!(self.mode, Mode::Once(last) if step >= last) {
-            self.mode = Mode::Paused;
+        if self.course.is_over(step) {
+            self.course.mode = Mode::Paused;
         }
         if let Some(auto) = self.save_next.take() {
             self.saving = Some((self.trainer.begin_state()?, auto));
@@ -342,11 +286,11 @@ impl TrainingJob {
                 warm: false,
                 raw: None,
             });
-        } else if self.mode == Mode::Paused {
-            self.mark = None;
-            self.speed = Speed::default();
-            let reason = self.reason.clone();
-            self.tell_status(TrainStatus::Paused(reason), tell);
+        } else if self.course.mode == Mode::Paused {
+            self.course.rest();
+            if let Some(status) = self.course.news_of_rest() {
+                tell(Event::Train(TrainEvent::Status(status)));
+            }
         }
         Ok(())
     }
@@ -361,10 +305,10 @@ impl TrainingJob {
     /// The step to which the trainer may go before something else is to be done.
     fn until(&self, step: u64) -> u64 {
         let wishes = self.draw_now || self.save_next.is_some() || self.is_drawing_due(step);
-        if self.mode == Mode::Paused || wishes {
+        if self.course.mode == Mode::Paused || wishes {
             return step + u64::from(self.trainer.is_in_step());
         }
-        if let Mode::Once(last) = self.mode {
+        if let Mode::Once(last) = self.course.mode {
             return last.max(step);
         }
         let next = match self.preview.every {
@@ -372,74 +316,27 @@ impl TrainingJob {
             every => (step / every + 1) * every,
         };
         // A step at a time where a condition may come true at any.
-        let stop = self.stop.steps.unwrap_or(u64::MAX).max(step);
+        let stop = self.course.stop.steps.unwrap_or(u64::MAX).max(step);
         next.min(stop)
     }
 
     fn note(&mut self, gpu: &Gpu, report: StepReport, tell: &mut dyn FnMut(Event)) {
-        let smoothed = self.smoothed.get_or_insert(report.loss);
-        // The first steps' losses are far from the later ones.
-        let follow = SMOOTHING.max(1.0 / report.step.max(1) as f32);
-        *smoothed += follow * (report.loss - *smoothed);
+        let config = self.trainer.config();
+        let images = config.batch * config.accumulate;
+        let (figures, smoothed) = self.course.note(gpu, &self.trainer, &report, images);
         if report.step.is_multiple_of(self.every) {
-            self.history.push((report.step, *smoothed));
+            self.history.push((report.step, smoothed));
             if self.history.len() > 2 * HISTORY {
                 self.every *= 2;
                 let every = self.every;
                 self.history.retain(|p| p.0.is_multiple_of(every));
             }
         }
-        let seconds = self.seconds();
-        let config = self.trainer.config();
-        let images = report.step * (config.batch * config.accumulate) as u64;
-        let rate = self.speed.mark(self.spent, images);
-        let batch = (config.batch * config.accumulate) as f64;
-        let left_steps = self
-            .stop
-            .steps
-            .map(|n| n.saturating_sub(report.step) as f64);
-        let left = [
-            left_steps.filter(|_| rate > 0.0).map(|n| n * batch / rate),
-            self.stop.seconds.map(|s| (s - seconds).max(0.0)),
-        ];
-        let done = (report.step - self.first_step).max(1) as f64;
-        let figures = TrainFigures {
-            images_per_second: rate,
-            step_seconds: self.trainer.device_time().as_secs_f64() / done,
-            seconds,
-            device_bytes: gpu.allocated_bytes(),
-            left_seconds: left.into_iter().flatten().reduce(f64::min),
-        };
         tell(Event::Train(TrainEvent::Step(report, figures)));
     }
 
-    fn check_stops(&mut self) {
-        if self.mode != Mode::Running {
-            return;
-        }
-        let step = self.trainer.step();
-        let settled = self.trainer.is_settled();
-        let reason = if self.stop.steps.is_some_and(|n| step >= n) && settled {
-            Some(format!("it reached step {step}"))
-        } else if self.stop.seconds.is_some_and(|s| self.seconds() >= s) {
-            Some(format!("{:.0} s of training are over", self.seconds()))
-        } else {
-            match (self.stop.loss, self.smoothed) {
-                (Some(limit), Some(loss)) if loss <= limit && self.history.len() > 20 => {
-                    Some(format!("the smoothed loss fell to {loss:.4}"))
-                }
-                _ => None,
-            }
-        };
-        if reason.is_some() {
-            self.mode = Mode::Paused;
-            self.reason = reason;
-        }
-    }
-
     fn tell_status(&mut self, status: TrainStatus, tell: &mut dyn FnMut(Event)) {
-        if self.told.as_ref() != Some(&status) {
-            self.told = Some(status.clone());
+        if let Some(status) = self.course.news(status) {
             tell(Event::Train(TrainEvent::Status(status)));
         }
     }
@@ -451,7 +348,7 @@ impl TrainingJob {
         pace: Pace,
         tell: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        self.mark = None;
+        self.course.interrupt();
         let Some(drawing) = &mut self.drawing else {
             return Ok(());
         };
@@ -536,7 +433,7 @@ impl TrainingJob {
     fn run_meta(&self) -> Value {
         let history: Vec<Value> = self.history.iter().map(|p| json!([p.0, p.1])).collect();
         json!({
-            "seconds": self.seconds(),
+            "seconds": self.course.seconds(),
             "history": history,
             "history_every": self.every,
             "preview": {

@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use web_time::Instant;
-
 use super::{
     EXTENT,
     command::LabTrainSpec,
@@ -28,9 +26,9 @@ use crate::{
     session::{
         TrainError,
         command::StopAt,
-        event::{Event, Job, TrainFigures, TrainStatus},
+        course::{Course, Mode},
+        event::{Event, Job, TrainStatus},
         feed::Feed,
-        figures::Speed,
         sampling::{CloudRequest, Predictor, SampleRequest, SampleRun, Watch},
         stepper::{StepConfig, StepReport, Stepper},
     },
@@ -42,20 +40,14 @@ const WARMUP: u64 = 50;
 const FINAL_LR: f64 = 0.02;
 /// How fast the smoothed loss of a stop condition follows.
 const SMOOTHING: f32 = 0.02;
+/// What counts as training of the time between two looks at most.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Samples by which the network in training is measured.
 const MERIT_COUNT: usize = 2000;
 /// Steps of the sampler that draws them.
 const MERIT_STEPS: usize = 25;
 /// Pixels a side of their picture.
 const MERIT_SIDE: usize = 320;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Running,
-    /// Up to this step, then rest.
-    Once(u64),
-    Paused,
-}
 
 /// Samples on their way.
 #[derive(Debug)]
@@ -79,15 +71,8 @@ pub struct LabTraining {
     network: Network,
     schedule: Arc<NoiseSchedule>,
     stepper: Stepper,
-    stop: StopAt,
-    mode: Mode,
+    course: Course,
     warm: bool,
-    told: Option<TrainStatus>,
-    reason: Option<String>,
-    spent: Duration,
-    mark: Option<Instant>,
-    speed: Speed,
-    smoothed: Option<f32>,
     /// Seconds from which the learning rate falls.
     falls_from: f64,
     lr: f64,
@@ -132,15 +117,8 @@ impl LabTraining {
             network,
             schedule: Arc::clone(&stage.schedule),
             stepper,
-            stop: spec.stop,
-            mode: Mode::Running,
+            course: Course::new(Mode::Running, spec.stop, 0, PATIENCE, SMOOTHING),
             warm: false,
-            told: None,
-            reason: None,
-            spent: Duration::ZERO,
-            mark: None,
-            speed: Speed::default(),
-            smoothed: None,
             falls_from: 0.0,
             lr: spec.lr,
             measure: None,
@@ -176,39 +154,24 @@ impl LabTraining {
 
     /// Goes on.
     pub fn resume(&mut self) {
-        self.mode = Mode::Running;
-        self.reason = None;
-        // A condition that is met already would stop it at once.
-        if self.stop.steps.is_some_and(|n| n <= self.step()) {
-            self.stop.steps = None;
-        }
-        if self.stop.seconds.is_some_and(|s| s <= self.seconds()) {
-            self.stop.seconds = None;
-        }
-        if let (Some(limit), Some(loss)) = (self.stop.loss, self.smoothed)
-            && loss <= limit
-        {
-            self.stop.loss = None;
-        }
+        self.course.resume(self.stepper.step());
     }
 
     /// Rests after the step under way.
     pub fn pause(&mut self) {
-        self.mode = Mode::Paused;
-        self.reason = None;
+        self.course.pause();
     }
 
     /// One step, whose mini-batch is told, then rest.
     pub fn step_once(&mut self) {
-        self.mode = Mode::Once(self.step() + 1);
-        self.reason = None;
+        self.course.step_once(self.stepper.step());
         self.show_batch = true;
     }
 
     /// Sets when to stop; the learning rate falls from here to there.
     pub fn stop_at(&mut self, stop: StopAt) {
-        self.stop = stop;
-        self.falls_from = self.seconds();
+        self.course.stop = stop;
+        self.falls_from = self.course.seconds();
     }
 
     /// Changes the learning rate.
@@ -216,30 +179,24 @@ impl LabTraining {
         self.lr = lr;
     }
 
-    fn seconds(&self) -> f64 {
-        self.spent.as_secs_f64()
-    }
-
     /// Whether there is something to do.
     pub fn is_busy(&self) -> bool {
         !self.warm
-            || self.mode != Mode::Paused
+            || self.course.is_busy()
             || self.measure.is_some()
             || self.batch.is_some()
             || !self.stepper.is_settled()
-            // That it rests is still to be told.
-            || !matches!(self.told, Some(TrainStatus::Paused(_)))
     }
 
     /// The learning rate falls by half a cosine towards the stop: by the step where that is known, so that the run
     /// repeats bit for bit, else by the time.
     fn set_rate(&mut self) {
-        let late = self.stop.seconds.map_or(0.0, |s| {
+        let late = self.course.stop.seconds.map_or(0.0, |s| {
             let from = self.falls_from;
-            ((self.seconds() - from) / (s - from).max(1e-9)).clamp(0.0, 1.0)
+            ((self.course.seconds() - from) / (s - from).max(1e-9)).clamp(0.0, 1.0)
         });
         let fall = 0.5 * (1.0 + (std::f64::consts::PI * late).cos());
-        let decay = match self.stop.steps {
+        let decay = match self.course.stop.steps {
             Some(total_steps) => LearningRateDecay::Cosine {
                 total_steps,
                 final_fraction: FINAL_LR,
@@ -285,7 +242,7 @@ impl LabTraining {
             return Ok(());
         }
         if self.measure.is_some() {
-            self.mark = None;
+            self.course.interrupt();
             return self.pump_measure(context, floors, tell);
         }
         self.pump_steps(context, tell)
@@ -294,11 +251,7 @@ impl LabTraining {
     fn pump_steps(&mut self, context: &Context<'_>, tell: &mut dyn FnMut(Event)) -> Result<()> {
         let step = self.step();
         let until = self.until(step);
-        let was = self.mark.replace(Instant::now());
-        if let (Some(was), true) = (was, step < until || !self.stepper.is_settled()) {
-            // Rests in between (a hidden page, another job) do not count as training.
-            self.spent += was.elapsed().min(Duration::from_secs(1));
-        }
+        (self.course).count(step < until || !self.stepper.is_settled());
         self.set_rate();
         self.stepper.set_pace(context.pace);
         let reports = match self.stepper.pump(until) {
@@ -307,8 +260,7 @@ impl LabTraining {
                 let message = format!(
                     "training stopped at step {step}: the loss became {loss} at learning rate {lr:.1e}; start again with a lower one"
                 );
-                self.mode = Mode::Paused;
-                self.reason = Some(message.clone());
+                self.course.end(message.clone());
                 tell(Event::Failed {
                     job: Job::Lab,
                     message,
@@ -320,16 +272,16 @@ impl LabTraining {
         for report in reports {
             self.note(context.gpu, report, tell);
         }
-        self.check_stops();
-        if self.mode != Mode::Paused {
+        self.course.check_stops(&self.stepper, self.step() > 20);
+        if self.course.mode != Mode::Paused {
             self.tell_status(TrainStatus::Running, tell);
         }
         if !self.stepper.is_settled() {
             return Ok(());
         }
         let step = self.step();
-        if matches!(self.mode, Mode::Once(last) if step >= last) {
-            self.mode = Mode::Paused;
+        if self.course.is_over(step) {
+            self.course.mode = Mode::Paused;
             if std::mem::take(&mut self.show_batch)
                 && let Some(batch) = self.stepper.batch_views()
             {
@@ -364,11 +316,11 @@ impl LabTraining {
                     });
                 }
             }
-        } else if self.mode == Mode::Paused {
-            self.mark = None;
-            self.speed = Speed::default();
-            let reason = self.reason.clone();
-            self.tell_status(TrainStatus::Paused(reason), tell);
+        } else if self.course.mode == Mode::Paused {
+            self.course.rest();
+            if let Some(status) = self.course.news_of_rest() {
+                say(tell, LabTrainEvent::Status(status));
+            }
         }
         Ok(())
     }
@@ -376,7 +328,7 @@ impl LabTraining {
     fn is_merit_due(&self, step: u64) -> bool {
         let every = self.spec.merit_every;
         // A run that stops by itself is measured at its end, too.
-        let at_end = self.mode == Mode::Paused && self.reason.is_some();
+        let at_end = self.course.mode == Mode::Paused && self.course.reason.is_some();
         every > 0
             && step > 0
             && self.measured_at != step
@@ -385,66 +337,26 @@ impl LabTraining {
 
     /// The step to which the stepper may go before something else is to be done.
     fn until(&self, step: u64) -> u64 {
-        if self.mode == Mode::Paused || self.is_merit_due(step) {
+        if self.course.mode == Mode::Paused || self.is_merit_due(step) {
             return step + u64::from(self.stepper.is_in_step());
         }
-        if let Mode::Once(last) = self.mode {
+        if let Mode::Once(last) = self.course.mode {
             return last.max(step);
         }
         let next = match self.spec.merit_every {
             0 => u64::MAX,
             every => (step / every + 1) * every,
         };
-        next.min(self.stop.steps.unwrap_or(u64::MAX).max(step))
+        next.min(self.course.stop.steps.unwrap_or(u64::MAX).max(step))
     }
 
     fn note(&mut self, gpu: &Gpu, report: StepReport, tell: &mut dyn FnMut(Event)) {
-        let smoothed = self.smoothed.get_or_insert(report.loss);
-        let follow = SMOOTHING.max(1.0 / report.step.max(1) as f32);
-        *smoothed += follow * (report.loss - *smoothed);
-        let batch = self.spec.batch as f64;
-        let rate = (self.speed).mark(self.spent, report.step * self.spec.batch as u64);
-        let steps_left = (self.stop.steps).map(|n| n.saturating_sub(report.step) as f64);
-        let left = [
-            steps_left.filter(|_| rate > 0.0).map(|n| n * batch / rate),
-            self.stop.seconds.map(|s| (s - self.seconds()).max(0.0)),
-        ];
-        let figures = TrainFigures {
-            images_per_second: rate,
-            step_seconds: self.stepper.device_time().as_secs_f64() / report.step.max(1) as f64,
-            seconds: self.seconds(),
-            device_bytes: gpu.allocated_bytes(),
-            left_seconds: left.into_iter().flatten().reduce(f64::min),
-        };
+        let (figures, _) = (self.course).note(gpu, &self.stepper, &report, self.spec.batch);
         say(tell, LabTrainEvent::Step(report, figures));
     }
 
-    fn check_stops(&mut self) {
-        if self.mode != Mode::Running {
-            return;
-        }
-        let step = self.step();
-        let reason = if self.stop.steps.is_some_and(|n| step >= n) && self.stepper.is_settled() {
-            Some(format!("it reached step {step}"))
-        } else if self.stop.seconds.is_some_and(|s| self.seconds() >= s) {
-            Some(format!("{:.0} s of training are over", self.seconds()))
-        } else {
-            match (self.stop.loss, self.smoothed) {
-                (Some(limit), Some(loss)) if loss <= limit && step > 20 => {
-                    Some(format!("the smoothed loss fell to {loss:.4}"))
-                }
-                _ => None,
-            }
-        };
-        if reason.is_some() {
-            self.mode = Mode::Paused;
-            self.reason = reason;
-        }
-    }
-
     fn tell_status(&mut self, status: TrainStatus, tell: &mut dyn FnMut(Event)) {
-        if self.told.as_ref() != Some(&status) {
-            self.told = Some(status.clone());
+        if let Some(status) = self.course.news(status) {
             say(tell, LabTrainEvent::Status(status));
         }
     }
