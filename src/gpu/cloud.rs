@@ -6,10 +6,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::{
     Gpu, GpuError, View,
-    film::Film,
+    film::{FILM_BINDING, Film, display_pipelines},
     kernel::KernelId,
     memory::{self, ALIGN},
-    shaders,
 };
 
 /// Mirrors `Params` of `shaders/display/cloud.wgsl`.
@@ -55,68 +54,24 @@ impl CloudPainter {
     /// # Errors
     /// [`GpuError::Kernel`] when the shader is missing.
     pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
-        let shader = shaders::find(Self::COUNT.stem).ok_or_else(|| GpuError::Kernel {
-            kernel: Self::COUNT.to_string(),
-            reason: "there is no such shader".into(),
-        })?;
-        let module = gpu
-            .device
-            .create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(Self::COUNT.stem),
-                source: wgpu::ShaderSource::Wgsl(shader.source.into()),
-            });
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty,
-            count: None,
-        };
         let buffer = |ty, has_dynamic_offset| wgpu::BindingType::Buffer {
             ty,
             has_dynamic_offset,
             min_binding_size: None,
         };
         let storage = wgpu::BufferBindingType::Storage { read_only: false };
-        let layout = gpu
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some("cloud"),
-                entries: &[
-                    // One Params for each layer.
-                    entry(0, buffer(wgpu::BufferBindingType::Uniform, true)),
-                    entry(1, buffer(storage, false)),
-                    entry(2, buffer(storage, false)),
-                    entry(
-                        3,
-                        wgpu::BindingType::StorageTexture {
-                            access: wgpu::StorageTextureAccess::WriteOnly,
-                            format: wgpu::TextureFormat::Rgba8Unorm,
-                            view_dimension: wgpu::TextureViewDimension::D2Array,
-                        },
-                    ),
-                ],
-            });
-        let pipeline_layout = gpu
-            .device
-            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some("cloud"),
-                bind_group_layouts: &[Some(&layout)],
-                immediate_size: 0,
-            });
-        let pipeline = |id: KernelId| {
-            gpu.device
-                .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some(id.entry),
-                    layout: Some(&pipeline_layout),
-                    module: &module,
-                    entry_point: Some(id.entry),
-                    compilation_options: Default::default(),
-                    cache: None,
-                })
-        };
+        let bindings = [
+            // One Params for each layer.
+            buffer(wgpu::BufferBindingType::Uniform, true),
+            buffer(storage, false),
+            buffer(storage, false),
+            FILM_BINDING,
+        ];
+        let (layout, [count, paint]) =
+            display_pipelines(gpu, &bindings, [Self::COUNT, Self::PAINT])?;
         Ok(Self {
-            count: pipeline(Self::COUNT),
-            paint: pipeline(Self::PAINT),
+            count,
+            paint,
             layout,
         })
     }

@@ -179,6 +179,64 @@ impl Film {
     }
 }
 
+/// How a kernel binds a film to paint into it.
+pub(super) const FILM_BINDING: wgpu::BindingType = wgpu::BindingType::StorageTexture {
+    access: wgpu::StorageTextureAccess::WriteOnly,
+    format: wgpu::TextureFormat::Rgba8Unorm,
+    view_dimension: wgpu::TextureViewDimension::D2Array,
+};
+
+/// Compiles kernels of one file that paint films: binding `i` of group 0 is `bindings[i]`.
+///
+/// # Errors
+/// [`GpuError::Kernel`] when the shader is missing.
+pub(super) fn display_pipelines<const N: usize>(
+    gpu: &Gpu,
+    bindings: &[wgpu::BindingType],
+    kernels: [KernelId; N],
+) -> Result<(wgpu::BindGroupLayout, [wgpu::ComputePipeline; N]), GpuError> {
+    let id = &kernels[0];
+    let shader = shaders::find(id.stem).ok_or_else(|| GpuError::Kernel {
+        kernel: id.to_string(),
+        reason: "there is no such shader".into(),
+    })?;
+    let device = &gpu.device;
+    let label = Some(id.stem);
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label,
+        source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+    });
+    let entries: Vec<_> = (0..)
+        .zip(bindings)
+        .map(|(binding, &ty)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty,
+            count: None,
+        })
+        .collect();
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label,
+        entries: &entries,
+    });
+    let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label,
+        bind_group_layouts: &[Some(&layout)],
+        immediate_size: 0,
+    });
+    let pipelines = kernels.map(|id| {
+        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(id.entry),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(id.entry),
+            compilation_options: Default::default(),
+            cache: None,
+        })
+    });
+    Ok((layout, pipelines))
+}
+
 /// The pipeline that paints.
 #[derive(Debug)]
 pub struct Painter {
@@ -195,64 +253,17 @@ impl Painter {
     /// # Errors
     /// [`GpuError::Kernel`] when the shader is missing.
     pub fn new(gpu: &Gpu) -> Result<Self, GpuError> {
-        let shader = shaders::find(Self::KERNEL.stem).ok_or_else(|| GpuError::Kernel {
-            kernel: Self::KERNEL.to_string(),
-            reason: "there is no such shader".into(),
-        })?;
-        let module = gpu
-            .device
-            .create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(Self::KERNEL.stem),
-                source: wgpu::ShaderSource::Wgsl(shader.source.into()),
-            });
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty,
-            count: None,
-        };
         let buffer = |ty| wgpu::BindingType::Buffer {
             ty,
             has_dynamic_offset: false,
             min_binding_size: None,
         };
-        let layout = gpu
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some("film"),
-                entries: &[
-                    entry(0, buffer(wgpu::BufferBindingType::Uniform)),
-                    entry(
-                        1,
-                        buffer(wgpu::BufferBindingType::Storage { read_only: false }),
-                    ),
-                    entry(
-                        2,
-                        wgpu::BindingType::StorageTexture {
-                            access: wgpu::StorageTextureAccess::WriteOnly,
-                            format: wgpu::TextureFormat::Rgba8Unorm,
-                            view_dimension: wgpu::TextureViewDimension::D2Array,
-                        },
-                    ),
-                ],
-            });
-        let pipeline_layout = gpu
-            .device
-            .create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some("film"),
-                bind_group_layouts: &[Some(&layout)],
-                immediate_size: 0,
-            });
-        let pipeline = gpu
-            .device
-            .create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some("film"),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some(Self::KERNEL.entry),
-                compilation_options: Default::default(),
-                cache: None,
-            });
+        let bindings = [
+            buffer(wgpu::BufferBindingType::Uniform),
+            buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+            FILM_BINDING,
+        ];
+        let (layout, [pipeline]) = display_pipelines(gpu, &bindings, [Self::KERNEL])?;
         Ok(Self { pipeline, layout })
     }
 
