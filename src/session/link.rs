@@ -3,14 +3,13 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 #[cfg(target_arch = "wasm32")]
 use std::{cell::RefCell, rc::Rc};
-use std::{fmt, sync::Arc};
-#[cfg(not(target_arch = "wasm32"))]
-use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
+
+use web_time::Instant;
 
 #[cfg(target_arch = "wasm32")]
 use super::live::Pumped;
@@ -37,59 +36,97 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Leaves the device to the interface while a frame is drawn: on a software adapter both would share the
-/// processor, and a submission keeps others waiting. Cheap to clone.
+/// Whose turn it is on the device while an interface draws frames: on a software adapter both would share the
+/// processor, and a submission keeps others waiting. Time is given by the caller.
+#[derive(Debug)]
+pub struct Turns {
+    /// The longest frame that is waited for.
+    longest: Duration,
+    /// Frames that follow each other without a gap leave the session one slice in this time.
+    starved: Duration,
+    /// When the frame began that is not drawn yet.
+    drawing: Option<Instant>,
+    /// When the session last had its turn.
+    turn: Option<Instant>,
+}
+
+impl Turns {
+    /// Of frames of at most `longest`, without a gap leaving the session a slice every `starved`.
+    pub const fn new(longest: Duration, starved: Duration) -> Self {
+        Self {
+            longest,
+            starved,
+            drawing: None,
+            turn: None,
+        }
+    }
+
+    /// A frame begins: until [`Turns::drawn`] the session submits nothing, or one slice when it would starve.
+    pub const fn begin(&mut self, now: Instant) {
+        self.drawing = Some(now);
+    }
+
+    /// The frame is drawn; when it began.
+    pub const fn drawn(&mut self) -> Option<Instant> {
+        self.drawing.take()
+    }
+
+    /// Whether the session may submit; it then does.
+    pub fn is_free(&mut self, now: Instant) -> bool {
+        let over = |since: Option<Instant>, time| since.is_none_or(|t| now >= t + time);
+        let free = over(self.drawing, self.longest) || over(self.turn, self.starved);
+        if free {
+            self.turn = Some(now);
+        }
+        free
+    }
+}
+
+/// [`Turns`] of two threads. Cheap to clone.
 #[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug, Clone, Default)]
-pub struct Hold(Arc<(Mutex<Held>, Condvar)>);
+#[derive(Debug, Clone)]
+pub struct Hold(Arc<(Mutex<Turns>, Condvar)>);
 
 #[cfg(not(target_arch = "wasm32"))]
-#[derive(Debug, Default)]
-struct Held {
-    /// The session submits nothing before this moment.
-    until: Option<Instant>,
-    /// When it last was free to.
-    freed: Option<Instant>,
+impl Default for Hold {
+    fn default() -> Self {
+        let turns = Turns::new(Self::LONGEST, Self::STARVED);
+        Self(Arc::new((Mutex::new(turns), Condvar::new())))
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Hold {
-    /// The longest frame that is waited for.
     const LONGEST: Duration = Duration::from_millis(150);
-    /// Frames that follow each other without a gap leave the session one slice in this time.
     const STARVED: Duration = Duration::from_millis(200);
     /// How often the device is asked whether the frame is done.
     const LOOK: Duration = Duration::from_millis(1);
 
-    /// A frame begins: until [`Hold::release`] the session submits nothing, or one slice when it would starve.
+    /// A frame begins, see [`Turns::begin`].
     pub fn take(&self) {
-        let mut held = self.lock();
-        held.until = Some(Instant::now() + Self::LONGEST);
+        self.lock().begin(Instant::now());
     }
 
     /// The frame is drawn.
     pub fn release(&self) {
-        self.lock().until = None;
+        self.lock().drawn();
         self.0.1.notify_all();
     }
 
     /// Waits until the session may submit, calling `look` in between; `look` may lead to [`Hold::release`].
     fn wait(&self, look: impl Fn()) {
         loop {
-            let mut held = self.lock();
-            let now = Instant::now();
-            let starved = held.freed.is_none_or(|t| now >= t + Self::STARVED);
-            if starved || held.until.is_none_or(|t| now >= t) {
-                held.freed = Some(now);
+            let mut turns = self.lock();
+            if turns.is_free(Instant::now()) {
                 return;
             }
-            let woken = self.0.1.wait_timeout(held, Self::LOOK);
+            let woken = self.0.1.wait_timeout(turns, Self::LOOK);
             drop(woken);
             look();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, Turns> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use noiselab::{
         command::Command,
         event::{Event, TrainEvent},
         lab::event::{LabEvent, LabTrainEvent},
-        link::Link,
+        link::{Link, Turns},
     },
 };
 use wasm_bindgen::prelude::*;
@@ -47,12 +47,9 @@ struct Page {
     /// The last tick found nothing to do.
     idle: bool,
     ticks: u64,
-    /// When the frame began that the device has not drawn yet.
-    drawing: Option<Instant>,
-    /// How long the last one took.
+    turns: Turns,
+    /// How long the last frame took.
     frame_time: Duration,
-    /// When the session last had its turn.
-    turn: Instant,
     hidden: Option<Rest>,
 }
 
@@ -61,14 +58,6 @@ impl Page {
     const LONGEST: Duration = Duration::from_millis(300);
     /// Frames that follow each other without a gap leave it a turn in this time.
     const STARVED: Duration = Duration::from_millis(100);
-
-    /// Whether the session is to leave the device to the frame under way, see
-    /// [`Hold`](noiselab::session::link), which does the same for the window.
-    fn is_drawing(&self) -> bool {
-        self.hidden.is_none()
-            && self.drawing.is_some_and(|t| t.elapsed() < Self::LONGEST)
-            && self.turn.elapsed() < Self::STARVED
-    }
 }
 
 /// What happened while the page was hidden.
@@ -149,9 +138,8 @@ fn attach(cc: &eframe::CreationContext<'_>, app: &App) {
         events: VecDeque::new(),
         idle: false,
         ticks: 0,
-        drawing: None,
+        turns: Turns::new(Page::LONGEST, Page::STARVED),
         frame_time: Duration::ZERO,
-        turn: Instant::now(),
         hidden: None,
     };
     PAGE.set(Some(attached));
@@ -162,7 +150,7 @@ pub fn poll(link: &mut Link) -> Vec<Event> {
     METER.with_borrow_mut(|meter| meter.frame(Instant::now()));
     page::drawn();
     let mut events: Vec<Event> = with_page(|page| {
-        page.drawing = Some(Instant::now());
+        page.turns.begin(Instant::now());
         if std::mem::take(&mut page.idle) {
             // What this frame asks for is not to wait for the next slow tick.
             page::wake();
@@ -224,10 +212,9 @@ const REST: Duration = Duration::from_secs(2);
 pub fn tick() -> i32 {
     let wait = with_page(|page| {
         page.ticks += 1;
-        if page.is_drawing() {
+        if !page.turns.is_free(Instant::now()) && page.hidden.is_none() {
             return WAITING;
         }
-        page.turn = Instant::now();
         let start = Instant::now();
         let busy = page.link.pump();
         let worked = start.elapsed() > Duration::from_micros(500);
@@ -311,7 +298,7 @@ pub fn painted(since: f64) {
     with_page(|page| {
         page.queue.on_submitted_work_done(move || {
             with_page(|page| {
-                if let Some(begun) = page.drawing.take() {
+                if let Some(begun) = page.turns.drawn() {
                     page.frame_time = begun.elapsed().min(Page::LONGEST);
                 }
             });
