@@ -9,7 +9,6 @@ use noiselab::{
     session::{
         command::{Command, StopAt},
         event::{TrainFigures, TrainStatus},
-        figures::T_BINS,
         lab::{
             PRESETS,
             command::{Denoiser, LabCommand, LabTrain, LabTrainSpec},
@@ -27,7 +26,6 @@ use super::{
 };
 use crate::ui::{
     panels::{
-        bars::{Axes, Bars, bar_plot},
         flow,
         training::curves::{Curves, Series as Kept},
     },
@@ -534,20 +532,7 @@ impl Lab {
 
     fn loss_plot(&self, ui: &mut Ui) {
         let curves = &self.training.curves;
-        let series = [
-            Series {
-                name: s::LOSS_RAW,
-                points: curves.loss.points().collect(),
-                colour: theme::faint(ui),
-                faint: true,
-            },
-            Series {
-                name: s::LOSS_SMOOTH,
-                points: curves.smooth.points().collect(),
-                colour: theme::series(ui, 0),
-                faint: false,
-            },
-        ];
+        let series = curves.loss_series(ui, s::LOSS_RAW, s::LOSS_SMOOTH);
         let options = PlotOptions {
             x_label: s::STEP_AXIS,
             y_label: s::LOSS_AXIS,
@@ -559,24 +544,8 @@ impl Lab {
     }
 
     fn by_t_plot(&self, ui: &mut Ui) {
-        let timesteps = self.setup.timesteps as f64;
-        let width = timesteps / T_BINS as f64;
-        let bars = Bars {
-            name: s::BY_T_AXIS,
-            bars: (self.training.curves.by_t.iter().enumerate())
-                .filter_map(|(i, mean)| Some([(i as f64 + 0.5) * width, 0.9 * width, mean.get()?]))
-                .collect(),
-            colour: theme::series(ui, 0),
-        };
-        let axes = Axes {
-            x_label: s::T_AXIS,
-            y_label: s::BY_T_AXIS,
-            x_range: (0.0, timesteps),
-            x_step: timesteps / 2.0,
-            y_least: 0.01,
-            height: 176.0,
-        };
-        bar_plot(ui, "lab by t", axes, &[bars], &[]);
+        let labels = [s::T_AXIS, s::BY_T_AXIS];
+        (self.training.curves).by_t_plot(ui, "lab by t", self.setup.timesteps, labels);
     }
 
     fn wasserstein_plot(&self, ui: &mut Ui) {

@@ -5,6 +5,11 @@ use noiselab::session::{
     trainer::StepReport,
 };
 
+use crate::ui::{
+    panels::bars::{Axes, Bars, bar_plot},
+    theme, widgets,
+};
+
 /// Points over the steps. When there are too many, every second one is dropped, and from then on only every
 /// second, fourth, … is kept.
 #[derive(Debug, Clone)]
@@ -111,6 +116,56 @@ impl Curves {
     const KEEP: f64 = 0.98;
     /// The share of the past in the loss by timestep: about the last 200 images of a part count.
     const KEEP_BY_T: f64 = 0.995;
+
+    /// The loss as two lines, with what they are called.
+    pub fn loss_series(
+        &self,
+        ui: &egui::Ui,
+        raw: &'static str,
+        smooth: &'static str,
+    ) -> [widgets::Series<'static>; 2] {
+        [
+            widgets::Series {
+                name: raw,
+                points: self.loss.points().collect(),
+                colour: theme::faint(ui),
+                faint: true,
+            },
+            widgets::Series {
+                name: smooth,
+                points: self.smooth.points().collect(),
+                colour: theme::series(ui, 0),
+                faint: false,
+            },
+        ]
+    }
+
+    /// Draws the loss in each part of the timesteps 0 … `timesteps` − 1.
+    pub fn by_t_plot(
+        &self,
+        ui: &mut egui::Ui,
+        id: &str,
+        timesteps: usize,
+        [x_label, y_label]: [&str; 2],
+    ) -> egui::Response {
+        let width = timesteps as f64 / T_BINS as f64;
+        let bars = Bars {
+            name: y_label,
+            bars: (self.by_t.iter().enumerate())
+                .filter_map(|(i, mean)| Some([(i as f64 + 0.5) * width, 0.9 * width, mean.get()?]))
+                .collect(),
+            colour: theme::series(ui, 0),
+        };
+        let axes = Axes {
+            x_label,
+            y_label,
+            x_range: (0.0, timesteps as f64),
+            x_step: timesteps as f64 / 2.0,
+            y_least: 0.01,
+            height: 176.0,
+        };
+        bar_plot(ui, id, axes, &[bars], &[])
+    }
 
     /// Takes a loss in, of a run that is restored.
     pub fn push_loss(&mut self, step: u64, loss: f32) {

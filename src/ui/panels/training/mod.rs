@@ -14,7 +14,6 @@ use noiselab::{
         command::{Command, LiveSettings, TrainCommand},
         config::TrainConfig,
         event::{Event, Job, TrainEvent, TrainFigures, TrainStatus},
-        figures::T_BINS,
     },
 };
 
@@ -23,10 +22,7 @@ use self::{
     lapse::Lapse,
     settings::{Setup, Stop, live_ui},
 };
-use super::{
-    bars::{Axes, Bars, bar_plot},
-    layout::{self, frame},
-};
+use super::layout::{self, frame};
 use crate::ui::{
     files::Ask,
     panel::Panel,
@@ -502,20 +498,7 @@ impl Training {
                 return;
             }
             self.figure_row(ui);
-            let series = [
-                Series {
-                    name: s::RAW_LOSS,
-                    points: self.curves.loss.points().collect(),
-                    colour: theme::faint(ui),
-                    faint: true,
-                },
-                Series {
-                    name: s::SMOOTH_LOSS,
-                    points: self.curves.smooth.points().collect(),
-                    colour: theme::series(ui, 0),
-                    faint: false,
-                },
-            ];
+            let series = self.curves.loss_series(ui, s::RAW_LOSS, s::SMOOTH_LOSS);
             let options = PlotOptions {
                 x_label: s::STEP_AXIS,
                 y_label: s::LOSS_AXIS,
@@ -722,23 +705,8 @@ impl Training {
     }
 
     fn by_t(&self, ui: &mut Ui, timesteps: usize) {
-        let width = timesteps as f64 / T_BINS as f64;
-        let bars = Bars {
-            name: s::BY_T,
-            bars: (self.curves.by_t.iter().enumerate())
-                .filter_map(|(i, mean)| Some([(i as f64 + 0.5) * width, 0.9 * width, mean.get()?]))
-                .collect(),
-            colour: theme::series(ui, 0),
-        };
-        let axes = Axes {
-            x_label: s::T_AXIS,
-            y_label: s::BY_T,
-            x_range: (0.0, timesteps as f64),
-            x_step: timesteps as f64 / 2.0,
-            y_least: 0.01,
-            height: 176.0,
-        };
-        bar_plot(ui, "by t", axes, &[bars], &[]).on_hover_text(s::BY_T_HELP);
+        let plot = (self.curves).by_t_plot(ui, "by t", timesteps, [s::T_AXIS, s::BY_T]);
+        plot.on_hover_text(s::BY_T_HELP);
     }
 
     fn gradient(&self, ui: &mut Ui) {
