@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::{Value, json};
+
 use crate::{
     Error, Result,
     data::Dataset,
@@ -23,7 +25,6 @@ use crate::{
         trainer::{Start, StateRead, StepReport, Trainer},
     },
 };
-use serde_json::{Value, json};
 
 /// Points of the loss kept for a checkpoint.
 const HISTORY: usize = 2000;
