@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Writes the unrolled 3x3 convolution kernels below shaders/layers/.
+"""Writes the unrolled convolution kernels below shaders/layers/.
 
     scripts/make_conv3x3.py [--check]
 
 WGSL has no macros, and a register tile must be spelled out variable by variable to stay in
-registers on every driver. The three files differ in the tile and in who loads what is shared:
+registers on every driver. The files differ in the tile and in who loads what is shared:
 
     conv3x3.wgsl            8 pixels x  8 channels, every thread for itself
     conv3x3_subgroup.wgsl   8 pixels x  8 channels, weights shared by a subgroup
-    conv3x3_wide.wgsl       the weight gradient alone, 8 x 16 channels, with dy shared by a
-                            subgroup: for adapters that pay for loads more than for registers
+    conv3x3_wide.wgsl       the weight gradient alone, 8 x 16 or 4 x 16 channels, with dy shared by
+                            a subgroup: for adapters that pay for loads more than for registers
                             (software adapters); the products gain nothing from this tile there
+    conv1x1_subgroup.wgsl   8 pixels x 16 channels, weights shared by a subgroup; the weight
+                            gradient 4 x 16 channels, with dy shared
 
 With --check nothing is written; the exit status is 1 if a file is not what would be written.
 """
@@ -21,11 +23,12 @@ SHADERS = pathlib.Path(__file__).resolve().parent.parent / "shaders" / "layers"
 COLUMNS = "abcdefgh"
 
 PRODUCTS = """\
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
 // One thread makes 8 neighbouring pixels of a line by 8 channels, and slides a window of 10 pixels
-// over the three taps of a kernel row: 10 loads of the input serve 24 products."""
+// over the three taps of a kernel row: 10 loads of the input serve 24 products. STRIP is 8, or 7 for
+// widths that it divides better. `backward_input_down` belongs to stride 2."""
 
 HEAD = """\
-// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
 {text}
 //
 // Loops are kept under 32768 turns a thread: some drivers stop a shader's loops at 65535.
@@ -40,18 +43,22 @@ struct Params {{
     kernel: u32,
     stride: u32,
     pad: u32,
-    rows: u32,         // strips of 8 pixels: B * H * strips
+    rows: u32,         // strips of 8 pixels: B * H * strips; without strips, pixels
     column_tiles: u32, // tiles of channels
-    flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate
+    flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate, 16 accumulate in sample
     splits: u32,       // backward_weight: parts of the batch
     split_images: u32, // images a part
-    strips: u32,       // strips a line: W / 8, rounded up
+    strips: u32,       // strips a line: W / STRIP, rounded up
+    sample_c4: u32,    // columns of `sample`
+    sample_first: u32, // the first of them that is added or written here
+    sum_images: u32,   // backward_weight: images whose dy is summed up, B or 0
+    pad0: u32,
 }}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;    // [3, 3, Cin, Cout] or its gradient, [splits, ...]
-@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]
-@group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, Cout], added to every pixel
+@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [B, Cout]
+@group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, sample_c4], added to every pixel, or its gradient
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
 """
@@ -72,7 +79,7 @@ fn store(acc: vec4f, row: u32, column: u32) {
         v += bias[column];
     }
     if (params.flags & 2u) != 0u {
-        v += sample[row / (params.out_h * params.out_w) * params.out_c4 + column];
+        v += sample[row / (params.out_h * params.out_w) * params.sample_c4 + params.sample_first + column];
     }
     if (params.flags & 4u) != 0u {
         v += residual[at];
@@ -105,8 +112,13 @@ SHARING = """
 
 
 WIDE = """\
-// The weight gradient for adapters that pay for loads more than for registers. LANES is 8, or 4
-// where subgroups are smaller."""
+// The weight gradient of 3x3 convolutions with stride 1 and padding 1, channels last. Written by
+// scripts/make_conv3x3.py. It is for adapters that pay for loads more than for registers.
+// LANES is 8, or 4 where subgroups are smaller."""
+
+POINTWISE = """\
+// 1x1 convolution, channels last: also the linear layer. Written by scripts/make_conv3x3.py. One
+// thread makes 8 pixels by 16 channels."""
 
 
 def arguments(shared):
@@ -120,7 +132,7 @@ def arguments(shared):
     return lines
 
 
-def spread_functions(pieces):
+def spread_functions(pieces, prefix="spread"):
     """Piece i of those that the lanes hold: load number i / LANES, lane i % LANES."""
     loads8, loads4 = -(-pieces // 8), -(-pieces // 4)
     names = [f"f{i}" for i in range(loads4)]
@@ -128,7 +140,7 @@ def spread_functions(pieces):
     out = []
     for i in range(pieces):
         out += [
-            f"fn spread{i}({signature}) -> vec4f {{",
+            f"fn {prefix}{i}({signature}) -> vec4f {{",
             "    if LANES == 4u {",
             f"        return subgroupBroadcast({names[i // 4]}, {i % 4}u);",
             "    }",
@@ -166,7 +178,7 @@ def product(name, columns, shared, back):
         o += ["    if index >= params.rows {", "        return;", "    }", "    let strip = index;"]
     o += [
         "    let line = strip / params.strips;",
-        "    let px = (strip - line * params.strips) * 8u;",
+        "    let px = (strip - line * params.strips) * STRIP;",
         "    let image = line / params.in_h;",
         "    let py = i32(line - image * params.in_h);",
         f"    let depth = params.{depth};",
@@ -175,7 +187,8 @@ def product(name, columns, shared, back):
     ]
     o += [f"    let col{j} = i32(px) + {j - 1};" for j in range(10)]
     o += [f"    let off{j} = u32(clamp(col{j}, 0, width - 1)) * depth;" for j in range(10)]
-    o += [f"    let real{j} = col{j} >= 0 && col{j} < width;" for j in range(10)]
+    o += [f"    let real{j} = col{j} >= 0 && col{j} < width;" for j in range(9)]
+    o.append("    let real9 = select(false, col9 >= 0 && col9 < width, STRIP == 8u);")
     for t in tiles:
         for half in (range(4), range(4, 8)):
             o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in half))
@@ -257,20 +270,34 @@ def product(name, columns, shared, back):
                     o.append(f"                let w{t}{k} = vec4f({parts});")
         for j in range(8):
             v = f"v{j + (2 - kx if back else kx)}"
+            if j == 7:
+                o.append("                if STRIP == 8u {")
             for t in tiles:
-                o.append(f"                {t}{j} = mac({t}{j}, {v}, w{t}0, w{t}1, w{t}2, w{t}3);")
-        o.append("            }")
+                indent = "    " if j == 7 else ""
+                o.append(f"{indent}                {t}{j} = mac({t}{j}, {v}, w{t}0, w{t}1, w{t}2, w{t}3);")
+        o += ["                }", "            }"]
     o += ["        }", "    }"]
     if shared:
         o += ["    if index >= params.rows {", "        return;", "    }"]
     o += ["    let row = line * params.in_w + px;", "    let count = params.in_w - px;"]
     for j in range(8):
-        o.append(f"    if count > {j}u {{")
+        o.append(f"    if count > {j}u{' && STRIP == 8u' if j == 7 else ''} {{")
         for i, t in enumerate(tiles):
             o.append(f"        {store}({t}{j}, row + {j}u, column + {i}u);")
         o.append("    }")
     o.append("}")
     return o
+
+
+BIAS_TILES = [
+    "    let tile = tile_index(workgroup, workgroups);",
+    "    let tiles = (total + 63u) / 64u;",
+    "    if tile >= tiles {",
+    "        image_sums((tile - tiles) * 64u + lane);",
+    "        return;",
+    "    }",
+    "    let index = tile * 64u + lane;",
+]
 
 
 def weight_gradient():
@@ -284,7 +311,7 @@ def weight_gradient():
         ") {",
         "    let rows = (params.in_c4 + 1u) / 2u;",
         "    let total = 3u * rows * params.column_tiles * params.splits;",
-        "    let index = tile_index(workgroup, workgroups) * 64u + lane;",
+        *BIAS_TILES,
         "    if index >= total {",
         "        return;",
         "    }",
@@ -346,52 +373,61 @@ def weight_gradient():
     return o + weight_stores("ab")
 
 
-def weight_stores(tiles):
+def weight_stores(tiles, inputs=2):
     o = ["    var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + column;"]
     for kx in range(3):
-        for k in range(8):
+        for k in range(4 * inputs):
             if k == 4:
                 o.append("    if row + 1u < ci {")
             indent = "        " if k >= 4 else "    "
             for i, t in enumerate(tiles):
                 o.append(f"{indent}store_weight({t}{kx}{k}, at + {k}u * co + {i}u, column + {i}u);")
-        o.append("    }")
+        if inputs == 2:
+            o.append("    }")
         if kx < 2:
             o.append("    at += ci * 4u * co;")
     o.append("}")
     return o
 
 
-def weight_gradient_shared():
-    """8 input by 16 output channels; the lanes of a subgroup share dy."""
+def weight_gradient_shared(name, inputs):
+    """4 or 8 input by 16 output channels; the lanes of a subgroup share dy."""
     tiles = "abcd"
+    halves = "uv"[:inputs]
+    channels = 4 * inputs
+    over = {"u": "", "v": " + x_over"}
     o = [
         "// dweight (+)= sum over the pixels of a part of the batch of x (shifted by the tap) times dy.",
-        "// One thread makes the 3 taps of a kernel row by 8 input by 16 output channels, and walks along",
-        "// the image's lines two pixels at a time with four pixels of x in registers. The lanes of a",
+        f"// One thread makes the 3 taps of a kernel row by {channels} input by 16 output channels, and walks",
+        "// along the image's lines two pixels at a time with four pixels of x in registers. The lanes of a",
         "// subgroup have the same output channels and share the loads of dy.",
         "@compute @workgroup_size(64)",
-        "fn backward_weight(",
+        f"fn {name}(",
         *arguments(True),
         ") {",
-        "    let rows = (params.in_c4 + 1u) / 2u;",
+        "    let rows = (params.in_c4 + 1u) / 2u;" if inputs == 2 else "    let rows = params.in_c4;",
         "    // Kernel rows and input channels of a column, filled up to whole subgroups.",
         "    let inner = (3u * rows + 7u) / 8u * 8u;",
-        "    let index = tile_index(workgroup, workgroups) * 64u + lane;",
         "    let total = inner * params.column_tiles * params.splits;",
+        *BIAS_TILES,
         "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
         "    let safe = min(index, total - 1u);",
         "    let outer = safe / inner;",
         "    let place = safe - outer * inner;",
         "    let live = index < total && place < 3u * rows;",
         "    let ky = min(place / rows, 2u);",
-        "    let row = place % rows * 2u;",
+        f"    let row = place % rows{' * 2u' if inputs == 2 else ''};",
         "    let column = outer % params.column_tiles * 4u;",
         "    let split = outer / params.column_tiles;",
         "    let ci = params.in_c4;",
         "    let co = params.out_c4;",
-        "    // Overhanging vec4s are read from the last valid place and not stored.",
-        "    let x_over = select(1u, 0u, row + 1u >= ci);",
+    ]
+    if inputs == 2:
+        o += [
+            "    // Overhanging vec4s are read from the last valid place and not stored.",
+            "    let x_over = select(1u, 0u, row + 1u >= ci);",
+        ]
+    o += [
         "    // This lane loads channels `piece` of dy of the first or second pixel.",
         "    let piece = min(column + (id & 3u), co - 1u) - column;",
         "    let second = (id & 4u) != 0u;",
@@ -399,7 +435,7 @@ def weight_gradient_shared():
     ]
     for kx in range(3):
         for t in tiles:
-            for half in (range(4), range(4, 8)):
+            for half in (range(4), range(4, 8))[:inputs]:
                 o.append("    " + " ".join(f"var {t}{kx}{k} = vec4f();" for k in half))
     o += [
         "    let image_from = split * params.split_images;",
@@ -412,20 +448,16 @@ def weight_gradient_shared():
         "            let sy = u32(select(0, iy, inside));",
         "            var xi = (n * params.in_h + sy) * params.in_w * ci + row;",
         "            var yi = (n * params.out_h + oy) * params.out_w * co + column;",
-        "            var u0 = zero;",
-        "            var v0 = zero;",
-        "            var u1 = select(zero, x[xi], inside);",
-        "            var v1 = select(zero, x[xi + x_over], inside);",
+        *[f"            var {h}0 = zero;" for h in halves],
+        *[f"            var {h}1 = select(zero, x[xi{over[h]}], inside);" for h in halves],
         "            for (var ox = 0u; ox < params.out_w; ox += 2u) {",
         "                // Pixels ox + 1 and ox + 2 of x; those of dy are ox and ox + 1.",
         "                let ok1 = inside && ox + 1u < params.in_w;",
         "                let ok2 = inside && ox + 2u < params.in_w;",
         "                let at1 = select(xi, xi + ci, ok1);",
         "                let at2 = select(xi, xi + 2u * ci, ok2);",
-        "                let u2 = select(zero, x[at1], ok1);",
-        "                let v2 = select(zero, x[at1 + x_over], ok1);",
-        "                let u3 = select(zero, x[at2], ok2);",
-        "                let v3 = select(zero, x[at2 + x_over], ok2);",
+        *[f"                let {h}2 = select(zero, x[at1{over[h]}], ok1);" for h in halves],
+        *[f"                let {h}3 = select(zero, x[at2{over[h]}], ok2);" for h in halves],
         "                xi = select(xi, xi + 2u * ci, ok2);",
         "                let more = ox + 1u < params.out_w;",
         "                let next = select(0u, co, more);",
@@ -439,15 +471,13 @@ def weight_gradient_shared():
             o.append(f"                let d{t}{pixel} = spread{4 * pixel + i}(f0, f1);")
     for pixel in range(2):
         for kx in range(3):
-            for k in range(8):
+            for k in range(channels):
                 v = f"{'u' if k < 4 else 'v'}{kx + pixel}.{'xyzw'[k % 4]}"
                 for t in tiles:
                     o.append(f"                {t}{kx}{k} = fma(d{t}{pixel}, vec4f({v}), {t}{kx}{k});")
     o += [
-        "                u0 = u2;",
-        "                v0 = v2;",
-        "                u1 = u3;",
-        "                v1 = v3;",
+        *[f"                {h}0 = {h}2;" for h in halves],
+        *[f"                {h}1 = {h}3;" for h in halves],
         "            }",
         "        }",
         "    }",
@@ -455,7 +485,271 @@ def weight_gradient_shared():
         "        return;",
         "    }",
     ]
-    return o + weight_stores(tiles)
+    return o + weight_stores(tiles, inputs)
+
+
+def product_down(shared):
+    """The input gradient at stride 2. With u = x + pad, tap kx reaches dy's column (u - kx) / 2: even
+    u have the taps 0 and 2, odd ones the tap 1; the same for lines."""
+    tiles = "ab"
+    o = [
+        "// dx (+)= sum over taps and output channels of dy * weight, for stride 2 and padding 0 or 1 above",
+        "// and to the left. One thread makes 8 neighbouring pixels of a line by 8 channels: a pixel counted",
+        "// from the padding's edge has two taps in a direction when it is even there, else one, so that 5",
+        "// loads of dy serve 12 products. Tiles of lines with two taps come first.",
+        "@compute @workgroup_size(64)",
+        "fn backward_input_down(",
+        *arguments(shared),
+        ") {",
+        "    let tile = tile_index(workgroup, workgroups);",
+        "    let column = tile % params.column_tiles * 2u;",
+        "    let even_lines = (params.in_h + 1u - params.pad) / 2u;",
+        "    let even_tiles = (params.batch * even_lines * params.strips + 63u) / 64u;",
+        "    let even = tile / params.column_tiles < even_tiles;",
+        "    let first = select(even_tiles, 0u, even);",
+        "    let lines = select((params.in_h + params.pad) / 2u, even_lines, even);",
+        "    let rows = params.batch * lines * params.strips;",
+        "    let index = (tile / params.column_tiles - first) * 64u + lane;",
+        "    if rows == 0u {",
+        "        return;",
+        "    }",
+    ]
+    if shared:
+        o += [
+            "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+            "    let strip = min(index, rows - 1u);",
+        ]
+    else:
+        o += ["    if index >= rows {", "        return;", "    }", "    let strip = index;"]
+    o += [
+        "    let line = strip / params.strips;",
+        "    let su = (strip - line * params.strips) * 8u;",
+        "    let image = line / lines;",
+        "    let half = line - image * lines;",
+        "    let py = 2u * half + select(1u - params.pad, params.pad, even);",
+        "    let depth = params.out_c4;",
+        "    let width = i32(params.out_w);",
+        "    // The 5 pixels of dy from su / 2 - 1, as offsets in a line; outside is zero.",
+    ]
+    o += [f"    let col{j} = i32(su / 2u) + {j - 1};" for j in range(5)]
+    o += [f"    let off{j} = u32(clamp(col{j}, 0, width - 1)) * depth;" for j in range(5)]
+    o += [f"    let real{j} = col{j} >= 0 && col{j} < width;" for j in range(5)]
+    for t in tiles:
+        for half in (range(4), range(4, 8)):
+            o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in half))
+    o += [
+        "    let zero = vec4f();",
+        "    let co = params.out_c4;",
+        "    // Columns that overhang read the last valid one again and are not stored.",
+        "    let over1 = 4u * co * (min(column + 1u, params.in_c4 - 1u) - column);",
+    ]
+    if shared:
+        o += [
+            "    // What this lane loads of the weights of a step.",
+            "    let row4 = (id & 3u) * co;",
+            "    let second = (id & 4u) != 0u;",
+            "    let piece0 = row4 + select(select(0u, over1, second), 0u, LANES == 4u);",
+            "    let piece1 = row4 + over1;",
+        ]
+    o += [
+        "    let taps = select(1u, 2u, even);",
+        "    for (var k = 0u; k < taps; k++) {",
+        "        let ky = select(1u, 2u * k, even);",
+        "        let sy = (i32(py + params.pad) - i32(ky)) >> 1u;",
+        "        let inside = sy >= 0 && sy < i32(params.out_h);",
+        "        let start = (image * params.out_h + u32(select(0, sy, inside))) * params.out_w * depth;",
+    ]
+    o += [f"        let m{j} = inside && real{j};" for j in range(5)]
+    o += [
+        "        let tap0 = (ky * 3u * params.in_c4 + column) * 4u * co;",
+        "        let tap1 = tap0 + params.in_c4 * 4u * co;",
+        "        let tap2 = tap1 + params.in_c4 * 4u * co;",
+        "        for (var c = 0u; c < depth; c++) {",
+    ]
+    o += [f"            let v{j} = select(zero, y[start + off{j} + c], m{j});" for j in range(5)]
+    for kx in range(3):
+        o += ["            {", f"                let w = tap{kx} + c;"]
+        if shared:
+            o += [
+                "                let f0 = weight[w + piece0];",
+                "                let f1 = select(zero, weight[w + piece1], LANES == 4u);",
+            ]
+            for j, t in enumerate(tiles):
+                o += [f"                let r{t}{r} = spread{4 * j + r}(f0, f1);" for r in range(4)]
+        else:
+            for j, t in enumerate(tiles):
+                for r in range(4):
+                    row = "" if r == 0 else f" + {r}u * co" if r > 1 else " + co"
+                    o.append(f"                let r{t}{r} = weight[w{row}{' + over1' if j else ''}];")
+        for t in tiles:
+            for k, channel in enumerate("xyzw"):
+                parts = ", ".join(f"r{t}{r}.{channel}" for r in range(4))
+                o.append(f"                let w{t}{k} = vec4f({parts});")
+        for j in range(4):
+            at, v = (2 * j + 1, j + 1) if kx == 1 else (2 * j, j + 1 - kx // 2)
+            for t in tiles:
+                o.append(f"                {t}{at} = mac({t}{at}, v{v}, w{t}0, w{t}1, w{t}2, w{t}3);")
+        o.append("            }")
+    o += ["        }", "    }"]
+    if shared:
+        o += ["    if index >= rows {", "        return;", "    }"]
+    o.append("    let row = (image * params.in_h + py) * params.in_w;")
+    for j in range(8):
+        o.append(f"    if su + {j}u >= params.pad && su + {j}u < params.in_w + params.pad {{")
+        for i, t in enumerate(tiles):
+            o.append(f"        store_input({t}{j}, row + su + {j}u - params.pad, column + {i}u);")
+        o.append("    }")
+    o.append("}")
+    return o
+
+
+def pointwise(name, columns, back):
+    """8 pixels by 4 * columns channels, weights shared."""
+    source, depth, width, store = (
+        ("y", "out_c4", "in_c4", "store_input") if back else ("x", "in_c4", "out_c4", "store")
+    )
+    tiles = [COLUMNS[j] for j in range(columns)]
+    o = [
+        "// dx (+)= sum over output channels of dy * weight."
+        if back
+        else "// y = bias + sample + residual + sum over input channels of x * weight.",
+        "@compute @workgroup_size(64)",
+        f"fn {name}(",
+        *arguments(True),
+        ") {",
+        "    let tile = tile_index(workgroup, workgroups);",
+        f"    let column = tile % params.column_tiles * {columns}u;",
+        "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+        "    let row = (tile / params.column_tiles * 64u + lane) * 8u;",
+        "    let last = params.rows - 1u;",
+        f"    let depth = params.{depth};",
+        "    let co = params.out_c4;",
+    ]
+    o += [f"    let p{j} = min(row + {j}u, last) * depth;" for j in range(8)]
+    for t in tiles:
+        for half in (range(4), range(4, 8)):
+            o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in half))
+    o += [
+        "    let zero = vec4f();",
+        "    // Columns that overhang read the last valid one again and are not stored.",
+    ]
+    factor = "4u * co * " if back else ""
+    for j in range(1, columns):
+        o.append(f"    let over{j} = {factor}(min(column + {j}u, params.{width} - 1u) - column);")
+
+    def over(j):
+        return "0u" if j == 0 else f"over{j}"
+
+    pieces = 4 * columns
+    loads8, loads4 = -(-pieces // 8), -(-pieces // 4)
+    o += [
+        "    // What this lane loads of the weights of a step.",
+        "    let row4 = (id & 3u) * co;",
+        "    let second = (id & 4u) != 0u;",
+    ]
+    for m in range(loads4):
+        if m < loads8:
+            pair = f"select({over(2 * m)}, {over(min(2 * m + 1, columns - 1))}, second)"
+            o.append(f"    let piece{m} = row4 + select({pair}, {over(m)}, LANES == 4u);")
+        else:
+            o.append(f"    let piece{m} = row4 + {over(m)};")
+    o += [
+        f"    let start = column{' * 4u * co' if back else ''};",
+        "    for (var c = 0u; c < depth; c++) {",
+        f"        let w = start + {'c' if back else '4u * c * co'};",
+    ]
+    for m in range(loads4):
+        load = f"weight[w + piece{m}]"
+        if m >= loads8:
+            load = f"select(zero, {load}, LANES == 4u)"
+        o.append(f"        let f{m} = {load};")
+    names = ", ".join(f"f{m}" for m in range(loads4))
+    prefix = "r" if back else "w"
+    for j in range(8):
+        o.append(f"        let v{j} = {source}[p{j} + c];")
+    for j, t in enumerate(tiles):
+        spread = "wide_spread" if columns == 4 else "spread"
+        o += [f"        let {prefix}{t}{r} = {spread}{4 * j + r}({names});" for r in range(4)]
+        if back:
+            for k, channel in enumerate("xyzw"):
+                parts = ", ".join(f"r{t}{r}.{channel}" for r in range(4))
+                o.append(f"        let w{t}{k} = vec4f({parts});")
+        for k in range(8):
+            o.append(f"        {t}{k} = mac({t}{k}, v{k}, w{t}0, w{t}1, w{t}2, w{t}3);")
+    o.append("    }")
+    for j in range(8):
+        o.append(f"    if row + {j}u < params.rows {{")
+        for i, t in enumerate(tiles):
+            o.append(f"        {store}({t}{j}, row + {j}u, column + {i}u);")
+        o.append("    }")
+    o.append("}")
+    return o
+
+
+def pointwise_weight():
+    """4 input by 16 output channels; the lanes of a subgroup share dy."""
+    tiles = "abcd"
+    o = [
+        "// dweight (+)= sum over the pixels of a part of the batch of x times dy. One thread makes 4 input",
+        "// by 16 output channels, two pixels at a time. The lanes of a subgroup have the same output",
+        "// channels and share the loads of dy.",
+        "@compute @workgroup_size(64)",
+        "fn backward_weight(",
+        *arguments(True),
+        ") {",
+        "    let rows = params.in_c4;",
+        "    // Input channels of a column, filled up to whole subgroups.",
+        "    let inner = (rows + 7u) / 8u * 8u;",
+        "    let total = inner * params.column_tiles * params.splits;",
+        *BIAS_TILES,
+        "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+        "    let safe = min(index, total - 1u);",
+        "    let outer = safe / inner;",
+        "    let place = safe - outer * inner;",
+        "    let live = index < total && place < rows;",
+        "    let row = min(place, rows - 1u);",
+        "    let column = outer % params.column_tiles * 4u;",
+        "    let split = outer / params.column_tiles;",
+        "    let ci = params.in_c4;",
+        "    let co = params.out_c4;",
+        "    // This lane loads channels `piece` of dy of the first or second pixel.",
+        "    let piece = min(column + (id & 3u), co - 1u);",
+        "    let second = (id & 4u) != 0u;",
+        "    let zero = vec4f();",
+    ]
+    for t in tiles:
+        o.append("    " + " ".join(f"var {t}{k} = vec4f();" for k in range(4)))
+    o += [
+        "    let pixels = params.out_h * params.out_w;",
+        "    // Splits have one length, so that the lanes of a subgroup make the same turns.",
+        "    let first = split * params.split_images * pixels;",
+        "    let end = min(first + params.split_images * pixels, params.batch * pixels);",
+        "    let turns = (params.split_images * pixels + 1u) / 2u;",
+        "    for (var i = 0u; i < turns; i++) {",
+        "        let n = first + 2u * i;",
+        "        let counted = n < end;",
+        "        let more = n + 1u < end;",
+        "        let at0 = select(0u, n, counted);",
+        "        let at1 = select(0u, n + 1u, more);",
+        "        let u0 = x[at0 * ci + row];",
+        "        let u1 = x[at1 * ci + row];",
+        "        let mine = select(at0, at1, second && LANES != 4u);",
+        "        let f0 = select(zero, y[mine * co + piece], select(counted, more, second && LANES != 4u));",
+        "        let f1 = select(zero, y[at1 * co + piece], more && LANES == 4u);",
+    ]
+    for pixel in range(2):
+        for i, t in enumerate(tiles):
+            o.append(f"        let d{t}{pixel} = spread{4 * pixel + i}(f0, f1);")
+    for pixel in range(2):
+        for k in range(4):
+            for t in tiles:
+                o.append(f"        {t}{k} = fma(d{t}{pixel}, vec4f(u{pixel}.{'xyzw'[k]}), {t}{k});")
+    o += ["    }", "    if !live {", "        return;", "    }", "    let at = (split * ci + row) * 4u * co + column;"]
+    for k in range(4):
+        for i, t in enumerate(tiles):
+            o.append(f"    store_weight({t}{k}, at + {k}u * co + {i}u, column + {i}u);")
+    o.append("}")
+    return o
 
 
 def files():
@@ -468,6 +762,7 @@ def files():
         [WEIGHT_FUNCTIONS],
         product("forward", 2, False, False),
         product("backward_input", 2, False, True),
+        product_down(False),
         weight_gradient(),
     )
     yield "conv3x3_subgroup.wgsl", text(
@@ -476,12 +771,26 @@ def files():
         spread_functions(8)[0],
         product("forward", 2, True, False),
         product("backward_input", 2, True, True),
+        product_down(True),
     )
     yield "conv3x3_wide.wgsl", text(
         HEAD.format(text=WIDE),
         [WEIGHT_FUNCTIONS],
         spread_functions(8)[0],
-        weight_gradient_shared(),
+        weight_gradient_shared("backward_weight", 2),
+        weight_gradient_shared("backward_weight_4", 1),
+    )
+    yield "conv1x1_subgroup.wgsl", text(
+        HEAD.format(text=POINTWISE + SHARING),
+        [PRODUCT_FUNCTIONS],
+        [WEIGHT_FUNCTIONS],
+        spread_functions(16, "wide_spread")[0],
+        spread_functions(8)[0],
+        pointwise("forward", 4, False),
+        pointwise("backward_input", 4, True),
+        pointwise("forward_2", 2, False),
+        pointwise("backward_input_2", 2, True),
+        pointwise_weight(),
     )
 
 

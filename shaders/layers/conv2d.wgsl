@@ -15,16 +15,20 @@ struct Params {
     pad: u32,         // padding above and to the left; what lies outside is zero
     rows: u32,        // pixels to compute: B * H * W of the output (forward) or input (backward_input)
     column_tiles: u32,
-    flags: u32,       // 1 bias, 2 sample, 4 residual, 8 accumulate
+    flags: u32,       // 1 bias, 2 sample, 4 residual, 8 accumulate, 16 accumulate in sample
     splits: u32,      // backward_weight: parts of the batch
     split_images: u32,  // images a part
-    pad1: u32,
+    strips: u32,
+    sample_c4: u32,     // columns of `sample`
+    sample_first: u32,  // the first of them that is added or written here
+    sum_images: u32,    // backward_weight: images whose dy is summed up, B or 0
+    pad0: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;    // [K, K, Cin, Cout] or its gradient, [splits, ...]
-@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]
-@group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, Cout], added to every pixel
+@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [B, Cout]
+@group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, sample_c4], added to every pixel, or its gradient
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
 
@@ -40,7 +44,7 @@ fn epilogue(acc: vec4f, row: u32, column: u32) {
         v += bias[column];
     }
     if (params.flags & 2u) != 0u {
-        v += sample[row / (params.out_h * params.out_w) * params.out_c4 + column];
+        v += sample[row / (params.out_h * params.out_w) * params.sample_c4 + params.sample_first + column];
     }
     if (params.flags & 4u) != 0u {
         v += residual[at];
@@ -286,7 +290,13 @@ fn backward_weight(
     let taps = params.kernel * params.kernel;
     let rows = (params.in_c4 + 1u) / 2u;
     let total = taps * rows * params.column_tiles * params.splits;
-    let index = tile_index(workgroup, workgroups) * 64u + lane;
+    let tile = tile_index(workgroup, workgroups);
+    let tiles = (total + 63u) / 64u;
+    if tile >= tiles {
+        image_sums((tile - tiles) * 64u + lane);
+        return;
+    }
+    let index = tile * 64u + lane;
     if index >= total {
         return;
     }

@@ -1,5 +1,9 @@
 // GroupNorm, optionally with SiLU after it, channels last. A group may straddle vec4s, so the
-// statistics are first made for each channel over a split of the pixels, then merged.
+// statistics are first made for each channel over a part of the pixels, then merged.
+//
+// There are two ways. `forward_set` and `backward_set` do all in one dispatch: a workgroup takes a
+// set of groups (one, two or four: whole vec4s) of an image, and goes over it twice. For images
+// that are too large for that, the other entries do it step by step, with many threads an image.
 struct Params {
     batch: u32,       // B
     pixels: u32,      // P = H * W
@@ -11,6 +15,10 @@ struct Params {
     silu: u32,        // 1: y = SiLU(z)
     accumulate: u32,  // 1: add to dx
     eps: f32,
+    sets: u32,        // sets an image
+    set_groups: u32,  // groups a set
+    set_c4: u32,      // K: channels a set / 4, at most 64
+    set_lanes: u32,   // L: threads a vec4 of channels, K * L at most 64; thread l takes the pixels l, l + L, ...
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;        // [B, P, C]
@@ -20,10 +28,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> parts: array<vec4f>;    // [B, S, C / 4, 2]
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;        // [B, P, C] or its gradient
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;       // [B, P, C]
-@group(0) @binding(8) var<storage, read_write> sums: array<vec4f>;     // [B, C / 4, 2] of (sum dz, sum dz * xhat)
+@group(0) @binding(8) var<storage, read_write> sums: array<vec4f>;     // [2, B, C / 4]: sum dz, sum dz * xhat
 @group(0) @binding(9) var<storage, read_write> means: array<vec2f>;    // [B, G] of (mean gamma * dz, mean gamma * dz * xhat)
-@group(0) @binding(10) var<storage, read_write> dgamma: array<vec4f>;  // [C]
-@group(0) @binding(11) var<storage, read_write> dbeta: array<vec4f>;   // [C]
 
 // Pixels of split s.
 fn split_pixels(s: u32) -> u32 {
@@ -256,9 +262,7 @@ fn backward_means(
         }
         let inside = in_group(column, group);
         if inside.x {
-            let to = 2u * (image * params.c4 + column);
-            sums[to] = sum;
-            sums[to + 1u] = product;
+            write_sums(image, column, sum, product);
         }
         let scale = select(vec4f(), gamma[column], inside);
         m1 += scale * sum;
@@ -311,27 +315,238 @@ fn backward_input(
     }
 }
 
-// dgamma += sum over the batch of sum dz * xhat, dbeta += that of sum dz.
+// Padding channels have no part in the layer.
+fn write_sums(image: u32, column: u32, sum: vec4f, product: vec4f) {
+    let channel = vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u);
+    let real = channel < vec4u(params.groups * params.group_c);
+    let to = image * params.c4 + column;
+    sums[to] = select(vec4f(), sum, real);
+    sums[to + params.batch * params.c4] = select(vec4f(), product, real);
+}
+
+// What the threads of a workgroup tell one another: for each thread two numbers a channel, then
+// the same for each vec4 of channels, then two numbers a group.
+var<workgroup> first_parts: array<vec4f, 64>;
+var<workgroup> second_parts: array<vec4f, 64>;
+var<workgroup> group_pairs: array<vec2f, 4>;
+
+// The groups of four channels, counted from the set's first.
+fn groups_in_set(column: u32) -> vec4u {
+    let channel = vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u);
+    return min(channel / vec4u(params.group_c), vec4u(params.set_groups - 1u));
+}
+
+fn firsts(group: vec4u) -> vec4f {
+    return vec4f(group_pairs[group.x].x, group_pairs[group.y].x, group_pairs[group.z].x, group_pairs[group.w].x);
+}
+
+fn seconds(group: vec4u) -> vec4f {
+    return vec4f(group_pairs[group.x].y, group_pairs[group.y].y, group_pairs[group.z].y, group_pairs[group.w].y);
+}
+
+// Pixels of thread l of a vec4 of channels.
+fn lane_pixels(l: u32) -> u32 {
+    return (params.pixels - min(l, params.pixels) + params.set_lanes - 1u) / params.set_lanes;
+}
+
+// stats and y = z or SiLU(z), z = (x - mean) / deviation * gamma + beta.
 @compute @workgroup_size(64)
-fn backward_weight(
+fn forward_set(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let column = tile_index(workgroup, workgroups) * 64u + lane;
-    if column >= params.c4 {
+    let tile = tile_index(workgroup, workgroups);
+    if tile >= params.batch * params.sets {
         return;
     }
+    let image = tile / params.sets;
+    let which = tile - image * params.sets;
+    let l = lane / params.set_c4;
+    let c = lane - l * params.set_c4;
+    let column = which * params.set_c4 + c;
+    let works = l < params.set_lanes && column < params.c4;
+    let count = select(0u, lane_pixels(l), works);
+    let start = (image * params.pixels + l) * params.c4 + column;
+    let stride = params.set_lanes * params.c4;
+
+    // Mean and sum of squared deviations of each channel over the thread's pixels, merged four
+    // pixels at a time (Chan, Golub, LeVeque 1983).
+    var mean = vec4f();
+    var squares = vec4f();
+    var at = start;
+    var n = 0u;
+    for (; n + 4u <= count; n += 4u) {
+        let v0 = x[at];
+        let v1 = x[at + stride];
+        let v2 = x[at + 2u * stride];
+        let v3 = x[at + 3u * stride];
+        at += 4u * stride;
+        let m = ((v0 + v1) + (v2 + v3)) * 0.25;
+        let d0 = v0 - m;
+        let d1 = v1 - m;
+        let d2 = v2 - m;
+        let d3 = v3 - m;
+        let delta = m - mean;
+        let share = 4.0 / f32(n + 4u);
+        mean += delta * share;
+        squares += ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + delta * delta * (f32(n) * share);
+    }
+    for (; n < count; n++) {
+        let v = x[at];
+        at += stride;
+        let delta = v - mean;
+        mean += delta / f32(n + 1u);
+        squares += delta * (v - mean);
+    }
+    first_parts[lane] = mean;
+    second_parts[lane] = squares;
+    workgroupBarrier();
+
+    // The same over all pixels, by one thread a vec4 of channels.
+    if lane < params.set_c4 {
+        var sum = vec4f();
+        for (var k = 0u; k < params.set_lanes; k++) {
+            sum += first_parts[k * params.set_c4 + lane] * f32(lane_pixels(k));
+        }
+        mean = sum / f32(params.pixels);
+        squares = vec4f();
+        for (var k = 0u; k < params.set_lanes; k++) {
+            let d = first_parts[k * params.set_c4 + lane] - mean;
+            squares += second_parts[k * params.set_c4 + lane] + d * d * f32(lane_pixels(k));
+        }
+    }
+    workgroupBarrier();
+    if lane < params.set_c4 {
+        first_parts[lane] = mean;
+        second_parts[lane] = squares;
+    }
+    workgroupBarrier();
+
+    // And over the channels of each group.
+    let group = which * params.set_groups + lane;
+    if lane < params.set_groups && group < params.groups {
+        var sum = vec4f();
+        for (var k = 0u; k < params.set_c4; k++) {
+            sum += select(vec4f(), first_parts[k], in_group(k, lane));
+        }
+        let m = total(sum) / f32(params.group_c);
+        sum = vec4f();
+        for (var k = 0u; k < params.set_c4; k++) {
+            let d = first_parts[k] - m;
+            sum += select(vec4f(), second_parts[k] + d * d * f32(params.pixels), in_group(k, lane));
+        }
+        let pair = vec2f(m, 1.0 / sqrt(total(sum) / f32(params.pixels * params.group_c) + params.eps));
+        group_pairs[lane] = pair;
+        stats[image * params.groups + group] = pair;
+    }
+    workgroupBarrier();
+
+    let groups = groups_in_set(c);
+    let column_or_last = min(column, params.c4 - 1u);
+    mean = firsts(groups);
+    let scale = seconds(groups) * gamma[column_or_last];
+    let shift = beta[column_or_last];
+    at = start;
+    for (var i = 0u; i < count; i++) {
+        var z = (x[at] - mean) * scale + shift;
+        if params.silu != 0u {
+            z *= sigmoid(z);
+        }
+        y[at] = z;
+        at += stride;
+    }
+}
+
+// dx (+)= (gamma * dz - m1 - xhat * m2) / deviation, and sums.
+@compute @workgroup_size(64)
+fn backward_set(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tile = tile_index(workgroup, workgroups);
+    if tile >= params.batch * params.sets {
+        return;
+    }
+    let image = tile / params.sets;
+    let which = tile - image * params.sets;
+    let l = lane / params.set_c4;
+    let c = lane - l * params.set_c4;
+    let column = which * params.set_c4 + c;
+    let works = l < params.set_lanes && column < params.c4;
+    let count = select(0u, lane_pixels(l), works);
+    let start = (image * params.pixels + l) * params.c4 + column;
+    let stride = params.set_lanes * params.c4;
+
+    let groups = groups_in_set(c);
+    let pair = vec4u(image * params.groups) + min(vec4u(which * params.set_groups) + groups, vec4u(params.groups - 1u));
+    let s0 = stats[pair.x];
+    let s1 = stats[pair.y];
+    let s2 = stats[pair.z];
+    let s3 = stats[pair.w];
+    let mean = vec4f(s0.x, s1.x, s2.x, s3.x);
+    let rstd = vec4f(s0.y, s1.y, s2.y, s3.y);
+    let column_or_last = min(column, params.c4 - 1u);
+    let scale = gamma[column_or_last];
+    let shift = beta[column_or_last];
     var sum = vec4f();
     var product = vec4f();
-    for (var image = 0u; image < params.batch; image++) {
-        let at = 2u * (image * params.c4 + column);
-        sum += sums[at];
-        product += sums[at + 1u];
+    var at = start;
+    for (var i = 0u; i < count; i++) {
+        let xhat = (x[at] - mean) * rstd;
+        let dz = before_silu(y[at], xhat * scale + shift);
+        sum += dz;
+        product += dz * xhat;
+        at += stride;
     }
-    // Padding channels have no part in the layer.
+    first_parts[lane] = sum;
+    second_parts[lane] = product;
+    workgroupBarrier();
+
+    // Over all pixels, by one thread a vec4 of channels; then times gamma.
+    if lane < params.set_c4 {
+        sum = vec4f();
+        product = vec4f();
+        for (var k = 0u; k < params.set_lanes; k++) {
+            sum += first_parts[k * params.set_c4 + lane];
+            product += second_parts[k * params.set_c4 + lane];
+        }
+        if column < params.c4 {
+            write_sums(image, column, sum, product);
+        }
+    }
+    workgroupBarrier();
+    if lane < params.set_c4 {
+        first_parts[lane] = scale * sum;
+        second_parts[lane] = scale * product;
+    }
+    workgroupBarrier();
+    if lane < params.set_groups {
+        var m1 = vec4f();
+        var m2 = vec4f();
+        for (var k = 0u; k < params.set_c4; k++) {
+            let inside = in_group(k, lane);
+            m1 += select(vec4f(), first_parts[k], inside);
+            m2 += select(vec4f(), second_parts[k], inside);
+        }
+        group_pairs[lane] = vec2f(total(m1), total(m2)) / f32(params.pixels * params.group_c);
+    }
+    workgroupBarrier();
+
     let channel = vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u);
     let real = channel < vec4u(params.groups * params.group_c);
-    dgamma[column] += select(vec4f(), product, real);
-    dbeta[column] += select(vec4f(), sum, real);
+    let m1 = select(vec4f(), firsts(groups), real);
+    let m2 = select(vec4f(), seconds(groups), real);
+    at = start;
+    for (var i = 0u; i < count; i++) {
+        let xhat = (x[at] - mean) * rstd;
+        let dz = before_silu(y[at], xhat * scale + shift);
+        var v = rstd * (scale * dz - m1 - xhat * m2);
+        if params.accumulate != 0u {
+            v += dx[at];
+        }
+        dx[at] = v;
+        at += stride;
+    }
 }

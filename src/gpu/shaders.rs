@@ -41,16 +41,18 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("display/tiles"),
     wgsl!("layers/add"),
     wgsl!("layers/attention"),
-    wgsl!("layers/column_sum"),
     wgsl!("layers/concat"),
-    wgsl!("layers/conv2d"),
-    wgsl!("layers/conv3x3"),
+    wgsl!("layers/conv1x1_subgroup", "image_sums"),
+    wgsl!("layers/conv2d", "image_sums"),
+    wgsl!("layers/conv3x3", "image_sums"),
     wgsl!("layers/conv3x3_subgroup"),
-    wgsl!("layers/conv3x3_wide"),
+    wgsl!("layers/conv3x3_wide", "image_sums"),
     wgsl!("layers/dropout", "rng"),
     wgsl!("layers/fourier", "rng"),
     wgsl!("layers/group_norm"),
+    wgsl!("layers/projections"),
     wgsl!("layers/resample"),
+    wgsl!("layers/row_sums"),
     wgsl!("layers/scale"),
     wgsl!("layers/silu"),
     wgsl!("layers/time_embedding"),
@@ -74,8 +76,18 @@ static CONSTANTS: &[(&str, &[Constants])] = &[
         ],
     ),
     (
-        "layers/conv3x3_subgroup",
+        "layers/conv1x1_subgroup",
         &[&[("LANES", 4)], &[("LANES", 8)]],
+    ),
+    ("layers/conv3x3", &[&[("STRIP", 7)], &[("STRIP", 8)]]),
+    (
+        "layers/conv3x3_subgroup",
+        &[
+            &[("STRIP", 7), ("LANES", 4)],
+            &[("STRIP", 7), ("LANES", 8)],
+            &[("STRIP", 8), ("LANES", 4)],
+            &[("STRIP", 8), ("LANES", 8)],
+        ],
     ),
     ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
 ];
@@ -109,8 +121,8 @@ mod tests {
     /// The host's `Params` of each kernel file.
     fn expected() -> Vec<(&'static str, usize)> {
         use layers::{
-            add, attention, column_sum, concat, conv2d, dropout, fourier, group_norm, resample,
-            scale, silu, time_embedding,
+            add, attention, concat, conv2d, dropout, fourier, group_norm, projections, resample,
+            row_sums, scale, silu, time_embedding,
         };
         vec![
             ("diffusion/exact", size_of::<exact::Params>()),
@@ -120,8 +132,11 @@ mod tests {
             ("display/tiles", size_of::<film::Params>()),
             ("layers/add", size_of::<add::Params>()),
             ("layers/attention", size_of::<attention::Params>()),
-            ("layers/column_sum", size_of::<column_sum::Params>()),
             ("layers/concat", size_of::<concat::Params>()),
+            (
+                "layers/conv1x1_subgroup",
+                size_of::<conv2d::Params>(),
+            ),
             ("layers/conv2d", size_of::<conv2d::Params>()),
             ("layers/conv3x3", size_of::<conv2d::Params>()),
             ("layers/conv3x3_subgroup", size_of::<conv2d::Params>()),
@@ -129,7 +144,9 @@ mod tests {
             ("layers/dropout", size_of::<dropout::Params>()),
             ("layers/fourier", size_of::<fourier::Params>()),
             ("layers/group_norm", size_of::<group_norm::Params>()),
+            ("layers/projections", size_of::<projections::Params>()),
             ("layers/resample", size_of::<resample::Params>()),
+            ("layers/row_sums", size_of::<row_sums::Params>()),
             ("layers/scale", size_of::<scale::Params>()),
             ("layers/silu", size_of::<silu::Params>()),
             ("layers/time_embedding", size_of::<time_embedding::Params>()),

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     sync::Arc,
 };
 
@@ -222,6 +223,15 @@ impl Graph {
         Ok(output)
     }
 
+    /// Gives the layer that puts out `value` its parameters, in place of those it has: parameters keep
+    /// the order of files, and a layer that several later ones share would come before its own.
+    pub fn set_params(&mut self, value: ValueId, params: &[ParamId]) {
+        if let Some(node) = self.nodes.iter_mut().find(|n| n.output == value) {
+            node.params = params.to_vec();
+            self.values[value.0].differentiable |= !params.is_empty();
+        }
+    }
+
     /// A value's shape.
     pub fn shape(&self, value: ValueId) -> Shape {
         self.values[value.0].shape
@@ -330,6 +340,7 @@ impl Graph {
         checkpoint: bool,
     ) -> HashMap<ValueId, TensorId> {
         let mut value_grads: HashMap<ValueId, TensorId> = HashMap::from([(output, output_grad)]);
+        let mut written: HashMap<ValueId, Vec<Range<usize>>> = HashMap::new();
         let last_segment = self.segment;
         let mut end = self.nodes.len();
         while end > 0 {
@@ -343,10 +354,12 @@ impl Graph {
                 self.recompute(plan, start, end, weights, lowered);
             }
             for i in (start..end).rev() {
-                self.backward_node(plan, i, weights, grads, lowered, &mut value_grads);
+                let known = (&mut value_grads, &mut written);
+                self.backward_node(plan, i, weights, grads, lowered, known);
             }
             end = start;
         }
+        plan.sum_now();
         value_grads
     }
 
@@ -390,7 +403,10 @@ impl Graph {
         weights: &[TensorId],
         grads: &[TensorId],
         lowered: &Lowered,
-        value_grads: &mut HashMap<ValueId, TensorId>,
+        (value_grads, written): (
+            &mut HashMap<ValueId, TensorId>,
+            &mut HashMap<ValueId, Vec<Range<usize>>>,
+        ),
     ) {
         let node = &self.nodes[i];
         let Some(&grad_output) = value_grads.get(&node.output) else {
@@ -410,10 +426,16 @@ impl Graph {
                 plan.tensor(format!("grad {}", value.label), value.shape.words())
             });
             value_grads.insert(*v, tensor);
-            targets.push(Some(layers::GradTarget {
-                tensor,
-                accumulate: known.is_some(),
-            }));
+            let accumulate = match node.layer.slice_of(k) {
+                None => known.is_some(),
+                Some(slice) => {
+                    let slices = written.entry(*v).or_default();
+                    let again = slices.contains(&slice);
+                    slices.push(slice);
+                    again
+                }
+            };
+            targets.push(Some(layers::GradTarget { tensor, accumulate }));
         }
         let io = layers::Backward {
             inputs: &self.operands(node, &lowered.tensors),

@@ -21,6 +21,36 @@ struct TensorInfo {
     label: String,
     words: u64,
     external: Option<View>,
+    /// A table's words, which the plan itself allocates and writes.
+    table: Option<Vec<u32>>,
+}
+
+/// Rows of numbers that are to be added up into a parameter's gradient:
+/// `target[c] += Σ_r source[r, c]`, see [`PlanBuilder::sum_later`]. Places and sizes are in `vec4`s
+/// but for the first word.
+#[derive(Debug, Clone, Copy)]
+pub struct RowSum {
+    /// Where the rows are.
+    pub source: TensorId,
+    /// First word of the first row there.
+    pub first: u64,
+    /// Rows, at most 32768.
+    pub rows: usize,
+    /// Columns that are added up.
+    pub columns: usize,
+    /// From a row to the next.
+    pub stride: usize,
+    /// The gradient, of as many `vec4`s as there are columns.
+    pub target: TensorId,
+}
+
+/// Tensors that one binding reaches, see [`PlanBuilder::spans`].
+#[derive(Debug)]
+pub struct Span {
+    /// What is bound.
+    pub tensor: TensorId,
+    /// The tensors' numbers in the list and their first words in the span.
+    pub members: Vec<(usize, u64)>,
 }
 
 /// A tensor, or a part of one, bound to a kernel.
@@ -58,6 +88,8 @@ pub struct Dispatch {
     pub tiles: u32,
     /// Useful floating-point operations (those of direct convolution).
     pub flops: u64,
+    /// Words that it reads and writes, where that is less than all that is bound.
+    pub moved: Option<u64>,
     /// The layer, for profiles.
     pub label: Arc<str>,
 }
@@ -139,7 +171,13 @@ pub struct PlanBuilder {
     dispatches: Vec<Dispatch>,
     label: Option<Arc<str>>,
     keep: Vec<TensorId>,
+    sums: Vec<RowSum>,
+    /// Memory for rows that are to be added up, and the words taken of it.
+    partial: Option<(TensorId, u64)>,
 }
+
+/// Words of memory for rows that are to be added up, unless one operand needs more: 16 MiB.
+const PARTIAL_WORDS: u64 = 4 << 20;
 
 impl PlanBuilder {
     /// An empty plan, with the kernel variants that suit every device.
@@ -166,6 +204,18 @@ impl PlanBuilder {
             label: label.into(),
             words: words as u64,
             external: None,
+            table: None,
+        });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// A table of words that the kernels read and nobody changes.
+    pub fn table(&mut self, label: impl Into<String>, words: Vec<u32>) -> TensorId {
+        self.tensors.push(TensorInfo {
+            label: label.into(),
+            words: words.len() as u64,
+            external: None,
+            table: Some(words),
         });
         TensorId(self.tensors.len() - 1)
     }
@@ -176,8 +226,86 @@ impl PlanBuilder {
             label: label.into(),
             words: view.bytes / 4,
             external: Some(view.clone()),
+            table: None,
         });
         TensorId(self.tensors.len() - 1)
+    }
+
+    /// The fewest bindings that reach all of `tensors`: those whose memory outlives the plan and lies
+    /// in one buffer share one.
+    pub fn spans(&mut self, tensors: &[TensorId]) -> Vec<Span> {
+        let mut groups: Vec<(wgpu::Buffer, Vec<usize>)> = Vec::new();
+        let mut out: Vec<Span> = Vec::new();
+        for (i, &tensor) in tensors.iter().enumerate() {
+            if let Some(view) = &self.tensors[tensor.0].external {
+                match groups.iter_mut().find(|g| g.0 == view.buffer) {
+                    Some(group) => group.1.push(i),
+                    None => groups.push((view.buffer.clone(), vec![i])),
+                }
+            } else if let Some(span) = out.iter_mut().find(|s| s.tensor == tensor) {
+                span.members.push((i, 0));
+            } else {
+                let members = vec![(i, 0)];
+                out.push(Span { tensor, members });
+            }
+        }
+        for (buffer, list) in groups {
+            let views: Vec<&View> = list
+                .iter()
+                .filter_map(|&i| self.tensors[tensors[i].0].external.as_ref())
+                .collect();
+            let first = views.iter().map(|v| v.offset).min().unwrap_or(0);
+            let end = views.iter().map(|v| v.offset + v.bytes).max().unwrap_or(0);
+            let members = list
+                .iter()
+                .zip(&views)
+                .map(|(&i, v)| (i, (v.offset - first) / 4))
+                .collect();
+            let tensor = self.external(
+                "parameters",
+                &View {
+                    buffer,
+                    offset: first,
+                    bytes: end - first,
+                },
+            );
+            out.push(Span { tensor, members });
+        }
+        out
+    }
+
+    /// Room for rows that [`PlanBuilder::sum_later`] is told of.
+    pub fn partial(&mut self, words: usize) -> Arg {
+        let words = words as u64;
+        if let Some((_, used)) = self.partial
+            && used + words > PARTIAL_WORDS
+        {
+            self.sum_now();
+        }
+        let (tensor, used) = match self.partial {
+            Some(partial) => partial,
+            None => (self.tensor("rows to add up", 0), 0),
+        };
+        let end = (used + words).next_multiple_of(memory::ALIGN / 4);
+        self.partial = Some((tensor, end));
+        self.tensors[tensor.0].words = end;
+        Arg {
+            tensor,
+            first: used,
+            words,
+        }
+    }
+
+    /// Has rows added to a gradient by one of the next dispatches, many sums in one.
+    pub fn sum_later(&mut self, sum: RowSum) {
+        self.sums.push(sum);
+    }
+
+    /// Emits all sums that wait. [`super::Graph::lower_backward`] ends with it.
+    pub fn sum_now(&mut self) {
+        self.partial = None;
+        let sums = std::mem::take(&mut self.sums);
+        super::layers::row_sums::emit(self, &sums);
     }
 
     /// Keeps an arena tensor alive from the start to the end of the plan, so that the host can
@@ -211,8 +339,16 @@ impl PlanBuilder {
             args: args.to_vec(),
             tiles: tiles as u32,
             flops,
+            moved: None,
             label: self.label.clone().unwrap_or_else(|| "".into()),
         });
+    }
+
+    /// Says that the last dispatch reads and writes only `words` words of what is bound.
+    pub fn moves(&mut self, words: usize) {
+        if let Some(last) = self.dispatches.last_mut() {
+            last.moved = Some(words as u64);
+        }
     }
 
     /// The dispatches so far.
@@ -230,7 +366,7 @@ impl PlanBuilder {
         for (i, dispatch) in self.dispatches.iter().enumerate() {
             for (_, arg) in &dispatch.args {
                 let info = &self.tensors[arg.tensor.0];
-                if info.external.is_some() {
+                if info.external.is_some() || info.table.is_some() {
                     continue;
                 }
                 out.entry(arg.tensor)
@@ -329,6 +465,33 @@ impl PlanBuilder {
             }
         }
 
+        let placed: Vec<(usize, &Vec<u32>)> = self
+            .tensors
+            .iter()
+            .enumerate()
+            .filter_map(|(i, info)| info.table.as_ref().map(|words| (i, words)))
+            .collect();
+        let table_bytes: u64 = placed
+            .iter()
+            .map(|(_, words)| memory::align(4 * words.len() as u64))
+            .sum();
+        let tables = (table_bytes > 0)
+            .then(|| gpu.create_buffer("tables", table_bytes, memory::usage()))
+            .transpose()?;
+        if let Some(buffer) = &tables {
+            let mut offset = 0;
+            for (i, words) in placed {
+                let view = View {
+                    buffer: buffer.clone(),
+                    offset,
+                    bytes: 4 * words.len() as u64,
+                };
+                view.write(gpu, 0, words);
+                offset += memory::align(view.bytes);
+                views.insert(TensorId(i), view);
+            }
+        }
+
         let stride = memory::ALIGN.max(u64::from(gpu.limits.min_uniform_buffer_offset_alignment));
         let count = self.dispatches.len() as u64;
         let params = gpu.create_buffer(
@@ -372,8 +535,10 @@ impl PlanBuilder {
             chunks,
             small_bytes: bytes - sizes.iter().sum::<u64>()
                 + 16 * memory::ALIGN
-                + SLICE_SLOTS * stride,
+                + SLICE_SLOTS * stride
+                + table_bytes,
             params,
+            tables,
             nothing,
             slices,
             slice_group,
@@ -430,6 +595,7 @@ pub struct Plan {
     chunks: Vec<(wgpu::Buffer, u64)>,
     small_bytes: u64,
     params: wgpu::Buffer,
+    tables: Option<wgpu::Buffer>,
     nothing: wgpu::Buffer,
     slices: wgpu::Buffer,
     slice_group: wgpu::BindGroup,
@@ -504,7 +670,7 @@ impl Plan {
             entries: &entries,
         });
         Ok(Step {
-            cost: d.flops as f64 + 2.0 * moved as f64 + 2e4,
+            cost: d.flops as f64 + 2.0 * d.moved.map_or(moved, |words| 4 * words) as f64 + 2e4,
             kernel,
             group,
             tiles: d.tiles,
@@ -665,7 +831,8 @@ impl Drop for Plan {
             buffer.destroy();
             self.gpu.released(bytes);
         }
-        for buffer in [&self.params, &self.nothing, &self.slices] {
+        let small = [&self.params, &self.nothing, &self.slices];
+        for buffer in small.into_iter().chain(&self.tables) {
             buffer.destroy();
         }
         self.gpu.released(self.small_bytes);

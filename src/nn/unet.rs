@@ -8,9 +8,10 @@ use super::{
     layers::{
         attention::Attention,
         concat::Concat,
-        conv2d::Conv2d,
+        conv2d::{Conv2d, Slice},
         dropout::Dropout,
         group_norm::GroupNorm,
+        projections::{self, Projections},
         resample::UpsampleNearest,
         scale::Scale,
         silu::Silu,
@@ -55,7 +56,9 @@ pub fn build(
         graph,
         config,
         state: inputs.state,
-        embedding: inputs.t,
+        projected: inputs.t,
+        projections: Vec::new(),
+        channels_projected: 0,
         training,
     };
     b.time(&inputs, first)?;
@@ -134,6 +137,8 @@ pub fn build(
         }
     }
 
+    b.graph.set_params(b.projected, &b.projections);
+
     b.graph.begin_segment();
     h = b.norm("conv_norm_out", h, config.norm_num_groups, true)?;
     let output = b.conv("conv_out", Conv2d::same3(first, config.out_channels), &[h])?;
@@ -154,12 +159,28 @@ pub fn build(
     })
 }
 
+/// Output channels of all residual layers, in order.
+fn resnet_channels(config: &UNetConfig) -> Vec<usize> {
+    let channels = &config.block_out_channels;
+    let times = |c: &usize, n: usize| std::iter::repeat_n(*c, n);
+    let n = config.layers_per_block;
+    let down = channels.iter().flat_map(|c| times(c, n));
+    let mid = channels.last().into_iter().flat_map(|c| times(c, 2));
+    let up = channels.iter().rev().flat_map(|c| times(c, n + 1));
+    down.chain(mid).chain(up).collect()
+}
+
 struct Builder<'a> {
     graph: Graph,
     config: &'a UNetConfig,
     state: ValueId,
-    /// SiLU of the time embedding, as every residual layer takes it.
-    embedding: ValueId,
+    /// The time embedding as the residual layers take it: SiLU and the projections of all of them, one
+    /// after the other.
+    projected: ValueId,
+    /// Weights and biases of these.
+    projections: Vec<ParamId>,
+    /// Channels of `projected` that residual layers have taken so far.
+    channels_projected: usize,
     training: bool,
 }
 
@@ -227,7 +248,12 @@ impl Builder<'_> {
         let h = self.graph.add("time_embedding.act", Silu, &[h], &[])?;
         let name = "time_embedding.linear_2";
         let h = self.linear(name, Conv2d::pointwise(d, d), &[h])?;
-        self.embedding = self.graph.add("silu(emb)", Silu, &[h], &[])?;
+        let h = self.graph.add("silu(emb)", Silu, &[h], &[])?;
+        let layer = Projections {
+            cin: d,
+            outputs: resnet_channels(self.config),
+        };
+        self.projected = self.graph.add(projections::LABEL, layer, &[h], &[])?;
         Ok(())
     }
 
@@ -254,13 +280,16 @@ impl Builder<'_> {
         let groups = self.config.norm_num_groups;
         let d = 4 * self.config.block_out_channels[0];
         let h = self.norm(&format!("{name}.norm1"), x, groups, true)?;
-        let time = self.linear(
-            &format!("{name}.time_emb_proj"),
-            Conv2d::pointwise(d, cout),
-            &[self.embedding],
-        )?;
-        let conv = Conv2d::same3(cin, cout).with_sample();
-        let h = self.conv(&format!("{name}.conv1"), conv, &[h, time])?;
+        let layer = Conv2d::pointwise(d, cout);
+        let params = self.weight_and_bias(&format!("{name}.time_emb_proj"), &layer, true);
+        self.projections.extend(params);
+        let slice = Slice {
+            first: self.channels_projected,
+            of: self.graph.shape(self.projected).c,
+        };
+        self.channels_projected += cout.next_multiple_of(4);
+        let conv = Conv2d::same3(cin, cout).with_slice(slice);
+        let h = self.conv(&format!("{name}.conv1"), conv, &[h, self.projected])?;
         let mut h = self.norm(&format!("{name}.norm2"), h, groups, true)?;
         if self.training && self.config.dropout > 0.0 {
             let dropout = Dropout {

@@ -13,6 +13,7 @@ use crate::{
     nn::{
         Plan, PlanBuilder, Shape, TensorId, batch,
         graph::ParamInfo,
+        layers::projections,
         loss,
         model::{Model, ParamSet},
         optimizer,
@@ -252,9 +253,32 @@ impl Run<'_> {
         self.images("out".into(), inputs.batch, &out[0]);
         for (label, shape, tensor) in kept {
             let data = read_f32(self.gpu, std::slice::from_ref(plan.view(tensor)))?;
-            self.activation(&label, shape, &data[0]);
+            if label == projections::LABEL {
+                self.projections(params, shape, &data[0]);
+            } else {
+                self.activation(&label, shape, &data[0]);
+            }
         }
         Ok(())
+    }
+
+    /// Files each residual layer's part of the projected time embedding.
+    fn projections(&mut self, params: &[ParamInfo], shape: Shape, data: &[f32]) {
+        let mut first = 0;
+        for param in params {
+            let Some(name) = param.name.strip_suffix(".time_emb_proj.bias") else {
+                continue;
+            };
+            let c = param.file_len();
+            let rows = data.chunks(shape.c).filter_map(|r| r.get(first..first + c));
+            let part: Vec<f32> = rows.flatten().copied().collect();
+            first += param.words();
+            let tensor = Tensor {
+                shape: vec![shape.b, c],
+                data: part,
+            };
+            self.out.insert(format!("act.{name}.time_emb_proj"), tensor);
+        }
     }
 
     /// Files a value under the names of the modules that put it out.
@@ -266,7 +290,7 @@ impl Run<'_> {
             self.put("time_proj", vector, data);
             return;
         }
-        if label.starts_with("time_embedding.linear") || label.ends_with("time_emb_proj") {
+        if label.starts_with("time_embedding.linear") {
             if label == "time_embedding.linear_2" {
                 self.put("act.time_embedding", vector.clone(), data.clone());
             }

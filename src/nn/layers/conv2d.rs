@@ -6,13 +6,23 @@
 //! y = F.conv2d(F.pad(x, (pad_begin, pad_end, pad_begin, pad_end)), weight, bias, stride)
 //! y = y + sample[:, :, None, None] + residual
 //! ```
+//!
+//! The kernels of the weight gradient also sum up dy for each sample: the gradient of `sample`, and
+//! over all samples that of the bias.
+
+use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Backward, Forward, GROUP, Layer, RefGrads, column_sum, shape_error};
+use super::{Backward, Forward, GROUP, Layer, RefGrads, shape_error};
 use crate::{
     gpu::kernel::KernelId,
-    nn::{ModelError, PlanBuilder, Shape, TensorId, graph::ParamLayout, tensor::RefTensor},
+    nn::{
+        ModelError, PlanBuilder, Shape, TensorId,
+        graph::ParamLayout,
+        plan::{Arg, RowSum, Variants},
+        tensor::RefTensor,
+    },
 };
 
 /// Mirrors `Params` of `shaders/layers/conv2d.wgsl`.
@@ -35,20 +45,39 @@ pub struct Params {
     splits: u32,
     split_images: u32,
     strips: u32,
+    sample_c4: u32,
+    sample_first: u32,
+    sum_images: u32,
+    pad0: u32,
 }
 
 const BIAS: u32 = 1;
 const SAMPLE: u32 = 2;
 const RESIDUAL: u32 = 4;
 const ACCUMULATE: u32 = 8;
+const ACCUMULATE_SAMPLE: u32 = 16;
 
 /// Rows (pixels) that one thread of the forward and input-gradient kernels makes.
 const TILE_ROWS: usize = 8;
 /// Threads that keep a device busy; a weight gradient is split over the batch up to this.
 const BUSY_THREADS: usize = 8192;
+/// The same for a software adapter.
+const BUSY_THREADS_IN_SOFTWARE: usize = 2048;
+/// Pixels from which on the pointwise kernels fill their workgroups.
+const POINTWISE_PIXELS: usize = 256;
 /// Threads of the wide weight-gradient kernel that share a column of output channels are filled up
 /// to a multiple of this.
 const SUBGROUP: usize = 8;
+
+/// Neighbouring pixels that a thread of the sliding-window kernels makes: 8, or 7 where a line of `w`
+/// is then filled with fewer idle ones.
+const fn strip_pixels(w: usize) -> usize {
+    if w.next_multiple_of(7) < w.next_multiple_of(8) {
+        7
+    } else {
+        8
+    }
+}
 
 /// Whether the wide weight-gradient kernel has few idle lanes and channels: it makes about 1.3
 /// times as many products a second as the other, so it wins from 4/5 on.
@@ -59,6 +88,15 @@ const fn fills_wide_tiles(rows: usize, columns4: usize) -> bool {
 
 /// Turns of a thread's loops, see the shader.
 const MAX_TURNS: usize = 32768;
+
+/// A slice of the channels of a longer vector per sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// First channel, a multiple of 4.
+    pub first: usize,
+    /// Channels of the whole, a multiple of 4.
+    pub of: usize,
+}
 
 /// A convolution. Inputs: `x`, then the per-sample vector if `sample`, then the residual if
 /// `residual`. Parameters: weight, then the bias if `bias`.
@@ -80,6 +118,8 @@ pub struct Conv2d {
     pub bias: bool,
     /// Adds a vector per sample, `[B, 1, 1, Cout]`.
     pub sample: bool,
+    /// The vector per sample is a slice of a longer one.
+    pub slice: Option<Slice>,
     /// Adds a tensor of the output's shape.
     pub residual: bool,
 }
@@ -96,6 +136,7 @@ impl Conv2d {
             cout,
             bias: true,
             sample: false,
+            slice: None,
             residual: false,
         }
     }
@@ -111,6 +152,7 @@ impl Conv2d {
             cout,
             bias: true,
             sample: false,
+            slice: None,
             residual: false,
         }
     }
@@ -130,6 +172,14 @@ impl Conv2d {
     #[must_use]
     pub const fn with_sample(mut self) -> Self {
         self.sample = true;
+        self
+    }
+
+    /// With a slice of a longer vector per sample added.
+    #[must_use]
+    pub const fn with_slice(mut self, slice: Slice) -> Self {
+        self.sample = true;
+        self.slice = Some(slice);
         self
     }
 
@@ -159,6 +209,10 @@ impl Conv2d {
     }
 
     fn params(&self, x: Shape, y: Shape) -> Params {
+        let slice = self.slice.unwrap_or(Slice {
+            first: 0,
+            of: y.cp(),
+        });
         Params {
             batch: x.b as u32,
             in_h: x.h as u32,
@@ -175,8 +229,26 @@ impl Conv2d {
             flags: 0,
             splits: 1,
             split_images: x.b as u32,
-            strips: y.w.div_ceil(8) as u32,
+            strips: 0,
+            sample_c4: (slice.of / 4) as u32,
+            sample_first: (slice.first / 4) as u32,
+            sum_images: 0,
+            pad0: 0,
         }
+    }
+
+    /// Shape of the input `sample`.
+    fn sample_shape(&self, batch: usize) -> Shape {
+        Shape::vector(batch, self.slice.map_or(self.cout, |s| s.of))
+    }
+
+    /// Whether the pointwise kernels fit, which share weights in a subgroup.
+    const fn is_pointwise(&self, plan: &PlanBuilder, x: Shape) -> bool {
+        !plan.variants().general_convolution
+            && plan.variants().subgroup_lanes > 0
+            && self.kernel == 1
+            && self.stride == 1
+            && x.b * x.h * x.w >= POINTWISE_PIXELS
     }
 
     /// Whether the sliding-window kernels fit.
@@ -189,89 +261,158 @@ impl Conv2d {
             && x.w >= 4
     }
 
-    /// Emits one of the two kernels whose threads make pixels by channels. `out` is what it
-    /// writes: y forward, the gradient of x backward.
+    /// Emits one of the kernels whose threads make pixels by channels. `out` is what it writes: y
+    /// forward, the gradient of x backward.
     fn emit_product(
         &self,
         plan: &mut PlanBuilder,
         entry: &'static str,
         mut params: Params,
         out: Shape,
-        args: &[(u32, crate::nn::plan::Arg)],
+        args: &[(u32, Arg)],
         flops: u64,
     ) {
-        params.column_tiles = out.c4().div_ceil(2) as u32;
-        let (kernel, threads) = if self.slides(plan, out) {
-            params.rows = (out.b * out.h) as u32 * params.strips;
-            let kernel = match plan.variants().subgroup_lanes {
+        let lanes = plan.variants().subgroup_lanes;
+        let window = |entry, strip: usize| {
+            let kernel = match lanes {
                 0 => KernelId::new("layers/conv3x3", entry),
                 lanes => KernelId::new("layers/conv3x3_subgroup", entry).with("LANES", lanes),
             };
-            (kernel, params.rows as usize)
+            kernel.with("STRIP", strip as u32)
+        };
+        let mut columns = 2;
+        let (kernel, row_tiles) = if self.slides(plan, out) {
+            let strip = strip_pixels(out.w);
+            params.strips = out.w.div_ceil(strip) as u32;
+            params.rows = (out.b * out.h) as u32 * params.strips;
+            (window(entry, strip), (params.rows as usize).div_ceil(GROUP))
+        } else if entry == "backward_input" && self.halves(plan) {
+            params.strips = (out.w + self.pad_begin).div_ceil(8) as u32;
+            let tiles = |lines: usize| (out.b * lines * params.strips as usize).div_ceil(GROUP);
+            let even = (out.h + 1 - self.pad_begin) / 2;
+            let odd = (out.h + self.pad_begin) / 2;
+            (window("backward_input_down", 8), tiles(even) + tiles(odd))
+        } else if self.is_pointwise(plan, out) {
+            columns = 4;
+            params.rows = out.pixels() as u32;
+            let kernel = KernelId::new("layers/conv1x1_subgroup", entry).with("LANES", lanes);
+            (kernel, out.pixels().div_ceil(TILE_ROWS * GROUP))
         } else {
             params.rows = out.pixels() as u32;
-            (
-                KernelId::new("layers/conv2d", entry),
-                out.pixels().div_ceil(TILE_ROWS),
-            )
+            let kernel = KernelId::new("layers/conv2d", entry);
+            (kernel, out.pixels().div_ceil(TILE_ROWS * GROUP))
         };
-        let tiles = threads.div_ceil(GROUP) * params.column_tiles as usize;
+        params.column_tiles = out.c4().div_ceil(columns) as u32;
+        let tiles = row_tiles * params.column_tiles as usize;
         plan.dispatch(kernel, &params, args, tiles, flops);
     }
 
+    /// Whether the kernel of its own for the input gradient at stride 2 fits.
+    const fn halves(&self, plan: &PlanBuilder) -> bool {
+        !plan.variants().general_convolution
+            && self.kernel == 3
+            && self.stride == 2
+            && self.pad_begin <= 1
+    }
+
+    /// The kernel of the weight gradient with its threads a part of the batch, as rows (that share
+    /// output channels) and columns.
+    fn weight_kernel(&self, plan: &PlanBuilder, x: Shape, y: Shape) -> (KernelId, usize, usize) {
+        let Variants {
+            subgroup_lanes: lanes,
+            wide_tiles,
+            ..
+        } = plan.variants();
+        let shared = |stem, entry| KernelId::new(stem, entry).with("LANES", lanes);
+        let (c4, wide_columns) = (x.c4(), y.c4().div_ceil(4));
+        if self.slides(plan, x) {
+            let (rows, narrow) = (3 * c4.div_ceil(2), 3 * c4);
+            if wide_tiles && fills_wide_tiles(rows, y.c4()) {
+                let kernel = shared("layers/conv3x3_wide", "backward_weight");
+                return (kernel, rows.next_multiple_of(SUBGROUP), wide_columns);
+            }
+            if wide_tiles && fills_wide_tiles(narrow, y.c4()) {
+                let kernel = shared("layers/conv3x3_wide", "backward_weight_4");
+                return (kernel, narrow.next_multiple_of(SUBGROUP), wide_columns);
+            }
+            let kernel = KernelId::new("layers/conv3x3", "backward_weight").with("STRIP", 8);
+            return (kernel, rows, y.c4().div_ceil(2));
+        }
+        if wide_tiles && self.is_pointwise(plan, x) && fills_wide_tiles(c4, y.c4()) {
+            let kernel = shared("layers/conv1x1_subgroup", "backward_weight");
+            return (kernel, c4.next_multiple_of(SUBGROUP), wide_columns);
+        }
+        let rows = self.kernel * self.kernel * c4.div_ceil(2);
+        let kernel = KernelId::new("layers/conv2d", "backward_weight");
+        (kernel, rows, y.c4().div_ceil(2))
+    }
+
+    /// Emits the gradients of the weight, of the bias and of the vector per sample.
     fn backward_weight(&self, plan: &mut PlanBuilder, io: &Backward<'_>) {
         let (x, y) = (io.inputs[0], io.output.shape);
         let mut params = self.params(x.shape, y);
-        let slides = self.slides(plan, x.shape);
-        let taps = self.kernel * self.kernel;
-        let taps_apart = if slides { self.kernel } else { taps };
-        let mut rows = taps_apart * x.shape.c4().div_ceil(2);
-        let wide = slides && plan.variants().wide_tiles && fills_wide_tiles(rows, y.c4());
-        let column_tiles = y.c4().div_ceil(if wide { 4 } else { 2 });
+        let (kernel, rows, column_tiles) = self.weight_kernel(plan, x.shape, y);
         params.column_tiles = column_tiles as u32;
-        if wide {
-            rows = rows.next_multiple_of(SUBGROUP);
-        }
         let threads = rows * column_tiles;
         let turns_per_image = y.h * (y.w + 1);
         let most_images = (MAX_TURNS / turns_per_image).max(1);
-        let wanted = BUSY_THREADS.div_ceil(threads).min(x.shape.b);
+        let busy = if plan.variants().wide_tiles {
+            BUSY_THREADS_IN_SOFTWARE
+        } else {
+            BUSY_THREADS
+        };
+        let wanted = busy.div_ceil(threads).min(x.shape.b);
         let split_images = x.shape.b.div_ceil(wanted).min(most_images);
         let splits = x.shape.b.div_ceil(split_images);
         params.splits = splits as u32;
         params.split_images = split_images as u32;
-        let words = taps * x.shape.cp() * y.cp();
+        let words = self.kernel * self.kernel * x.shape.cp() * y.cp();
         let target = if splits == 1 {
             params.flags = ACCUMULATE;
-            io.grad_params[0]
+            io.grad_params[0].into()
         } else {
-            plan.tensor("weight gradient in parts", splits * words)
+            plan.partial(splits * words)
         };
-        plan.dispatch(
-            match (slides, wide) {
-                (false, _) => KernelId::new("layers/conv2d", "backward_weight"),
-                (true, false) => KernelId::new("layers/conv3x3", "backward_weight"),
-                (true, true) => KernelId::new("layers/conv3x3_wide", "backward_weight")
-                    .with("LANES", plan.variants().subgroup_lanes),
-            },
-            &params,
-            &[
-                (1, x.tensor.into()),
-                (2, target.into()),
-                (6, io.grad_output.into()),
-            ],
-            (threads * splits).div_ceil(GROUP),
-            self.flops(y),
-        );
+        let mut args = vec![(1, x.tensor.into()), (2, target), (6, io.grad_output.into())];
+        let mut sums = Vec::new();
         if splits > 1 {
-            column_sum::emit(
-                plan,
-                target,
-                io.grad_params[0],
-                (1, splits, words / 4),
-                true,
-            );
+            sums.push(row_sum(target, (splits, words / 4), io.grad_params[0]));
         }
+        let sample = if self.sample { io.grad_inputs[1] } else { None };
+        if self.bias {
+            params.flags |= BIAS;
+            let parts = plan.partial(y.b * y.cp());
+            args.push((3, parts));
+            sums.push(row_sum(parts, (y.b, y.c4()), io.grad_params[1]));
+        }
+        if let Some(t) = sample {
+            params.flags |= SAMPLE;
+            if t.accumulate {
+                params.flags |= ACCUMULATE_SAMPLE;
+            }
+            args.push((4, t.tensor.into()));
+        }
+        if self.bias || sample.is_some() {
+            params.sum_images = y.b as u32;
+        }
+        let tiles = (threads * splits).div_ceil(GROUP)
+            + (params.sum_images as usize * y.c4()).div_ceil(GROUP);
+        plan.dispatch(kernel, &params, &args, tiles, self.flops(y));
+        for sum in sums {
+            plan.sum_later(sum);
+        }
+    }
+}
+
+/// `rows` of `columns` vec4s, one after the other.
+const fn row_sum(from: Arg, (rows, columns): (usize, usize), target: TensorId) -> RowSum {
+    RowSum {
+        source: from.tensor,
+        first: from.first,
+        rows,
+        columns,
+        stride: columns,
+        target,
     }
 }
 
@@ -297,11 +438,9 @@ impl Layer for Conv2d {
             ));
         };
         let y = Shape::new(x.b, h, w, self.cout);
-        if self.sample && inputs[1] != Shape::vector(x.b, self.cout) {
-            return Err(shape_error(
-                Shape::vector(x.b, self.cout).to_string(),
-                inputs[1],
-            ));
+        let sample = self.sample_shape(x.b);
+        if self.sample && inputs[1] != sample {
+            return Err(shape_error(sample.to_string(), inputs[1]));
         }
         if self.residual && inputs[self.residual_index()] != y {
             return Err(shape_error(y.to_string(), inputs[self.residual_index()]));
@@ -336,39 +475,6 @@ impl Layer for Conv2d {
     fn backward(&self, plan: &mut PlanBuilder, io: &Backward<'_>) {
         let (x, y) = (io.inputs[0], io.output.shape);
         self.backward_weight(plan, io);
-        let sample_target = if self.sample { io.grad_inputs[1] } else { None };
-        if self.bias || sample_target.is_some() {
-            let (dims, bias_rows) = ((y.b, y.h * y.w, y.c4()), y.b);
-            match sample_target {
-                Some(t) => {
-                    let sums = if t.accumulate {
-                        plan.tensor("per-sample sums", y.b * y.cp())
-                    } else {
-                        t.tensor
-                    };
-                    column_sum::emit(plan, io.grad_output, sums, dims, false);
-                    if self.bias {
-                        column_sum::emit(
-                            plan,
-                            sums,
-                            io.grad_params[1],
-                            (1, bias_rows, y.c4()),
-                            true,
-                        );
-                    }
-                    if t.accumulate {
-                        super::add::accumulate(plan, sums, t.tensor, y.b * y.cp(), true);
-                    }
-                }
-                None => column_sum::emit(
-                    plan,
-                    io.grad_output,
-                    io.grad_params[1],
-                    (1, y.pixels(), y.c4()),
-                    true,
-                ),
-            }
-        }
         if let Some(target) = io.grad_inputs[0] {
             let mut params = self.params(x.shape, y);
             params.flags = if target.accumulate { ACCUMULATE } else { 0 };
@@ -392,6 +498,11 @@ impl Layer for Conv2d {
         self.residual && k == self.residual_index()
     }
 
+    fn slice_of(&self, k: usize) -> Option<Range<usize>> {
+        let slice = self.slice.filter(|_| self.sample && k == 1)?;
+        Some(slice.first..slice.first + self.cout)
+    }
+
     fn reference_forward(&self, inputs: &[RefTensor], params: &[RefTensor]) -> RefTensor {
         let x = &inputs[0];
         let shapes: Vec<Shape> = inputs.iter().map(|i| i.shape).collect();
@@ -408,7 +519,8 @@ impl Layer for Conv2d {
                 *v += params[1].data[c];
             }
             if self.sample {
-                *v += inputs[1].data[i / (shape.h * shape.w * shape.c) * shape.c + c];
+                let (first, of) = self.slice.map_or((0, shape.c), |s| (s.first, s.of));
+                *v += inputs[1].data[i / (shape.h * shape.w * shape.c) * of + first + c];
             }
             if self.residual {
                 *v += inputs[self.residual_index()].data[i];
@@ -514,10 +626,25 @@ pub(crate) fn cases() -> Vec<super::Case> {
             4,
             4,
         ),
+        // Strips of 7 pixels.
+        case("conv 3x3 in strips of 7", Conv2d::same3(8, 12), 2, 3, 14),
+        case("conv 3x3 in strips of 7, filled up", Conv2d::same3(6, 4), 1, 5, 20),
+        // Narrow wide tiles of the weight gradient.
+        case("conv 3x3 of 32 channels", Conv2d::same3(32, 32), 2, 3, 5),
         case("conv 1x1", Conv2d::pointwise(24, 20), 2, 5, 3),
+        case(
+            "conv 1x1 of many pixels",
+            Conv2d::pointwise(32, 28).with_sample().with_residual(),
+            3,
+            17,
+            11,
+        ),
+        case("conv 1x1, odd channels", Conv2d::pointwise(13, 6), 2, 23, 13),
         case("linear", Conv2d::pointwise(28, 12), 5, 1, 1),
         case("conv stride 2, padding 1", Conv2d::down(8, 1), 2, 8, 6),
         case("conv stride 2, padding 0", Conv2d::down(12, 0), 2, 6, 8),
+        case("conv stride 2 of odd size", Conv2d::down(6, 1), 3, 9, 19),
+        case("conv stride 2, padding 0, odd", Conv2d::down(20, 0), 1, 7, 9),
         case("conv large batch", Conv2d::same3(4, 4), 70, 8, 8),
     ]
 }

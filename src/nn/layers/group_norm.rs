@@ -2,6 +2,9 @@
 //!
 //! Equivalent PyTorch: `F.silu(F.group_norm(x, groups, gamma, beta, eps))`.
 //!
+//! A workgroup takes a few groups of an image and does all of a pass in one dispatch; only images that
+//! are too large for that are worked on by many workgroups, step by step.
+//!
 //! x and y are `[B, H, W, C]`, gamma and beta `[C]`. Saved for the backward pass: the mean and
 //! 1/σ of every group, `[B, G, 2]`; the normalised values are computed again from x.
 
@@ -10,7 +13,11 @@ use bytemuck::{Pod, Zeroable};
 use super::{Backward, Forward, GROUP, Layer, RefGrads, shape_error};
 use crate::{
     gpu::kernel::KernelId,
-    nn::{ModelError, PlanBuilder, Shape, TensorId, tensor::RefTensor},
+    nn::{
+        ModelError, PlanBuilder, Shape, TensorId,
+        plan::{Arg, RowSum},
+        tensor::RefTensor,
+    },
 };
 
 /// Mirrors `Params` of `shaders/layers/group_norm.wgsl`.
@@ -27,6 +34,10 @@ pub struct Params {
     silu: u32,
     accumulate: u32,
     eps: f32,
+    sets: u32,
+    set_groups: u32,
+    set_c4: u32,
+    set_lanes: u32,
 }
 
 /// Threads wanted of the kernels that sum over pixels.
@@ -39,6 +50,9 @@ const MAX_SPLITS: usize = 64;
 const MAX_TURNS: usize = 32768;
 /// Pixels that a thread of the element-wise kernels takes at most.
 const LANE_PIXELS: usize = 8;
+/// Most `vec4`s of an image that a workgroup goes over, at 1024 a thread; larger images are shared by
+/// several.
+const SET_VEC4S: usize = 1024 * GROUP;
 
 /// Group normalisation. Input `[x]`, parameters `[gamma, beta]`, each a vector of C.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +75,14 @@ impl GroupNorm {
             .min(pixels / SPLIT_PIXELS)
             .clamp(1, MAX_SPLITS)
             .max(pixels.div_ceil(MAX_TURNS));
+        // So many groups that a set is whole vec4s.
+        let group_c = self.channels / self.groups;
+        let set_groups = match group_c % 4 {
+            0 => 1,
+            2 => 2,
+            _ => 4,
+        };
+        let set_c4 = set_groups * group_c / 4;
         let lane_pixels = (pixels * x.b * x.c4() / (2 * BUSY_THREADS)).clamp(1, LANE_PIXELS);
         Params {
             batch: x.b as u32,
@@ -73,6 +95,32 @@ impl GroupNorm {
             silu: u32::from(self.silu),
             accumulate: 0,
             eps: self.eps,
+            sets: self.groups.div_ceil(set_groups) as u32,
+            set_groups: set_groups as u32,
+            set_c4: set_c4 as u32,
+            set_lanes: (GROUP / set_c4.max(1)).min(pixels) as u32,
+        }
+    }
+
+    /// Whether a workgroup can do a set of groups alone.
+    const fn by_sets(params: &Params) -> bool {
+        let set_c4 = params.set_c4 as usize;
+        set_c4 <= GROUP && set_c4 * params.pixels as usize <= SET_VEC4S
+    }
+
+    /// Has the sums of each image added to the gradients of beta and gamma.
+    fn sum_later(&self, plan: &mut PlanBuilder, io: &Backward<'_>, sums: Arg) {
+        let shape = io.inputs[0].shape;
+        let columns = shape.c4();
+        for (k, target) in [(0, io.grad_params[1]), (1, io.grad_params[0])] {
+            plan.sum_later(RowSum {
+                source: sums.tensor,
+                first: sums.first + (4 * k * shape.b * columns) as u64,
+                rows: shape.b,
+                columns,
+                stride: columns,
+                target,
+            });
         }
     }
 
@@ -122,8 +170,25 @@ impl Layer for GroupNorm {
         let params = self.params(x.shape);
         let (len, columns) = (x.shape.len() as u64, x.shape.b * x.shape.c4());
         let splits = params.splits as usize;
-        let parts = plan.tensor("moments of splits", 8 * columns * splits);
         let stats = plan.tensor("group statistics", 2 * x.shape.b * self.groups);
+        let per_element = if self.silu { 8 } else { 3 };
+        if Self::by_sets(&params) {
+            plan.dispatch(
+                KernelId::new("layers/group_norm", "forward_set"),
+                &params,
+                &[
+                    (1, x.tensor.into()),
+                    (2, io.params[0].into()),
+                    (3, io.params[1].into()),
+                    (4, stats.into()),
+                    (6, io.output.tensor.into()),
+                ],
+                x.shape.b * params.sets as usize,
+                (4 + per_element) * len,
+            );
+            return vec![stats];
+        }
+        let parts = plan.tensor("moments of splits", 8 * columns * splits);
         plan.dispatch(
             KernelId::new("layers/group_norm", "moments"),
             &params,
@@ -149,7 +214,7 @@ impl Layer for GroupNorm {
                 (6, io.output.tensor.into()),
             ],
             (columns * params.lanes as usize).div_ceil(GROUP),
-            if self.silu { 8 } else { 3 } * len,
+            per_element * len,
         );
         vec![stats]
     }
@@ -160,10 +225,32 @@ impl Layer for GroupNorm {
         let (len, columns) = (x.shape.len() as u64, x.shape.b * x.shape.c4());
         let splits = params.splits as usize;
         let (gamma, beta, stats) = (io.params[0], io.params[1], io.saved[0]);
-        let parts = plan.tensor("gradient sums of splits", 8 * columns * splits);
-        let sums = plan.tensor("gradient sums", 8 * columns);
-        let means = plan.tensor("gradient means of groups", 2 * x.shape.b * self.groups);
+        let sums = plan.partial(8 * columns);
         let per_element = if self.silu { 16 } else { 6 };
+        if let Some(target) = io.grad_inputs[0]
+            && Self::by_sets(&params)
+        {
+            params.accumulate = u32::from(target.accumulate);
+            plan.dispatch(
+                KernelId::new("layers/group_norm", "backward_set"),
+                &params,
+                &[
+                    (1, x.tensor.into()),
+                    (2, gamma.into()),
+                    (3, beta.into()),
+                    (4, stats.into()),
+                    (6, io.grad_output.into()),
+                    (7, target.tensor.into()),
+                    (8, sums),
+                ],
+                x.shape.b * params.sets as usize,
+                (2 * per_element + 2) * len,
+            );
+            self.sum_later(plan, io, sums);
+            return;
+        }
+        let parts = plan.tensor("gradient sums of splits", 8 * columns * splits);
+        let means = plan.tensor("gradient means of groups", 2 * x.shape.b * self.groups);
         plan.dispatch(
             KernelId::new("layers/group_norm", "backward_sums"),
             &params,
@@ -181,26 +268,11 @@ impl Layer for GroupNorm {
         plan.dispatch(
             KernelId::new("layers/group_norm", "backward_means"),
             &params,
-            &[
-                (2, gamma.into()),
-                (5, parts.into()),
-                (8, sums.into()),
-                (9, means.into()),
-            ],
+            &[(2, gamma.into()), (5, parts.into()), (8, sums), (9, means.into())],
             (x.shape.b * self.groups).div_ceil(GROUP),
             (8 * columns * splits) as u64,
         );
-        plan.dispatch(
-            KernelId::new("layers/group_norm", "backward_weight"),
-            &params,
-            &[
-                (8, sums.into()),
-                (10, io.grad_params[0].into()),
-                (11, io.grad_params[1].into()),
-            ],
-            x.shape.c4().div_ceil(GROUP),
-            (8 * columns) as u64,
-        );
+        self.sum_later(plan, io, sums);
         if let Some(target) = io.grad_inputs[0] {
             params.accumulate = u32::from(target.accumulate);
             plan.dispatch(
@@ -301,8 +373,10 @@ pub(crate) fn cases() -> Vec<super::Case> {
         case("group norm, 12 a group", norm(4, 48, true), 2, 4, 4),
         case("group norm, 1 group", norm(1, 7, false), 2, 3, 3),
         case("group norm, 1 pixel", norm(2, 16, true), 4, 1, 1),
-        // Several splits of unequal length, and several pixels a thread.
-        case("group norm, large", norm(4, 12, true), 5, 37, 41),
+        case("group norm, uneven lanes", norm(4, 12, true), 5, 37, 41),
+        case("group norm, a set not full", norm(5, 10, true), 2, 5, 6),
+        // Step by step, with several splits of unequal length, and several pixels a thread.
+        case("group norm, large", norm(2, 6, true), 2, 171, 200),
     ]
 }
 
@@ -349,6 +423,11 @@ mod tests {
             assert!(splits >= 1 && splits <= pixels, "{params:?}");
             assert!(pixels.div_ceil(splits) <= MAX_TURNS, "{params:?}");
             assert!(splits * 2 <= MAX_TURNS, "{params:?}");
+            let (lanes, set_c4) = (params.set_lanes, params.set_c4);
+            assert!(
+                !GroupNorm::by_sets(&params) || lanes >= 1 && lanes * set_c4 <= GROUP as u32,
+                "{params:?}"
+            );
             assert!(
                 params.lanes >= 1 && params.lanes <= params.pixels,
                 "{params:?}"
@@ -357,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn forward_takes_three_dispatches_and_backward_four() {
+    fn a_pass_takes_one_dispatch_and_the_sums_over_the_batch_one_for_all() {
         let layer = GroupNorm {
             groups: 2,
             eps: 1e-5,
@@ -374,9 +453,10 @@ mod tests {
             [1024, 8, 8, 8, 8, 1024].map(|n| plan.tensor("", n));
         let (weights, grads) = ([gamma, beta], [dgamma, dbeta]);
         let mut lowered = graph.lower_forward(&mut plan, &[(x, input)], &weights);
-        assert_eq!(plan.dispatches().len(), 3);
+        assert_eq!(plan.dispatches().len(), 1);
         graph.lower_backward(&mut plan, &mut lowered, &weights, &grads, y, dy, false);
-        assert_eq!(plan.dispatches().len(), 7);
+        // Two more, as gamma and beta do not lie in one buffer here.
+        assert_eq!(plan.dispatches().len(), 4);
     }
 
     #[test]

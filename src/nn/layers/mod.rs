@@ -3,16 +3,19 @@
 
 pub mod add;
 pub mod attention;
-pub mod column_sum;
 pub mod concat;
 pub mod conv2d;
 pub mod dropout;
 pub mod fourier;
 pub mod group_norm;
+pub mod projections;
 pub mod resample;
+pub mod row_sums;
 pub mod scale;
 pub mod silu;
 pub mod time_embedding;
+
+use std::ops::Range;
 
 use super::{ModelError, PlanBuilder, Shape, TensorId, tensor::RefTensor};
 
@@ -91,6 +94,13 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
         false
     }
 
+    /// The channels that the layer reads of input `k`, where it reads some of them only. Its gradient
+    /// is then written for these alone; all consumers of such a value are of this kind and together
+    /// read all of it.
+    fn slice_of(&self, _k: usize) -> Option<Range<usize>> {
+        None
+    }
+
     /// The forward pass in f64, `[B, H, W, C]`; parameters in the layout of files.
     fn reference_forward(&self, inputs: &[RefTensor], params: &[RefTensor]) -> RefTensor;
 
@@ -137,6 +147,7 @@ pub(crate) fn cases() -> Vec<Case> {
         dropout::cases(),
         fourier::cases(),
         group_norm::cases(),
+        projections::cases(),
         resample::cases(),
         scale::cases(),
         silu::cases(),
