@@ -2,6 +2,7 @@
 
 import { cover, nameAdapter, onTick, say, stopped, whenPainted } from "./host.js";
 import { files } from "./files.js";
+import { shortenShader } from "./frames.js";
 
 const at = (path) => new URL(path, document.baseURI).href;
 
@@ -69,10 +70,15 @@ async function start() {
     await compileAll(await load());
     return;
   }
+  shortenShader();
   const program = await load();
   say("Starting …");
   // Reading only: tests press the controls as people do.
-  globalThis.noiselab = { status: () => program.status(), reverse_images: (run) => program.reverse_images(run) };
+  globalThis.noiselab = {
+    status: () => program.status(),
+    reverse_images: (run) => program.reverse_images(run),
+    measure_anew: () => program.measure_anew(),
+  };
   whenPainted((since) => program.painted(since));
   const whether = () => program.visibility(document.hidden);
   document.addEventListener("visibilitychange", whether);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    data::{self, BUILT_IN, Dataset, LoadOptions, Unpacking},
+    data::{self, BUILT_IN, Dataset, LoadOptions, Opening},
     gpu::{Gpu, GpuError, film::Painter},
     nn::model::ParamSet,
 };
@@ -77,8 +77,8 @@ pub struct Session {
     probe: Option<ProbeJob>,
     probe_next: Option<ProbeRequest>,
     training: Option<TrainingJob>,
-    /// A data set that is being decoded.
-    unpacking: Option<Unpacking<'static>>,
+    /// A data set that is being read and decoded.
+    opening: Option<Box<dyn Opening>>,
     /// A checkpoint that waits for its data.
     restore: Option<Arc<[u8]>>,
     exports: VecDeque<ExportJob>,
@@ -86,12 +86,19 @@ pub struct Session {
     /// Which of the two runs in training has the device next.
     lab_next: bool,
     hidden: bool,
+    calm: bool,
     lost: bool,
 }
 
 impl Session {
     /// Time at once for decoding a data set.
     const UNPACK: Duration = Duration::from_millis(8);
+    /// Beside an interface that nobody touches: where a submission takes its way through another process, larger ones
+    /// get more done.
+    const CALM: Pace = Pace {
+        slice: Duration::from_millis(20),
+        ..Pace::INTERACTIVE
+    };
 
     /// A session without data or model.
     pub fn new(gpu: &Arc<Gpu>) -> Self {
@@ -112,12 +119,13 @@ impl Session {
             probe: None,
             probe_next: None,
             training: None,
-            unpacking: None,
+            opening: None,
             restore: None,
             exports: VecDeque::new(),
             lab: LabJob::new(gpu),
             lab_next: false,
             hidden: false,
+            calm: false,
             lost: false,
         };
         match Painter::new(gpu) {
@@ -191,19 +199,22 @@ impl Session {
     }
 
     fn open_data(&mut self, choice: DataChoice) -> Result<()> {
-        self.unpacking = None;
+        self.opening = None;
         let dataset = match choice {
             DataChoice::BuiltIn { name, asset } => {
                 let options = LoadOptions::default();
                 match (BUILT_IN.iter().find(|b| b.name == name), asset) {
                     (Some(entry), Some(asset)) => {
-                        self.unpacking = Some(entry.unpack(Cursor::new(asset), &options));
+                        self.opening = Some(Box::new(entry.unpack(Cursor::new(asset), &options)));
                         return Ok(());
                     }
                     _ => data::open(&name, &options)?,
                 }
             }
-            DataChoice::Own { source, options } => data::open_source(&source.open()?, &options)?,
+            DataChoice::Own { source, options } => {
+                self.opening = Some(data::begin_source(source.open()?, &options)?);
+                return Ok(());
+            }
         };
         self.set_data(dataset)
     }
@@ -219,10 +230,10 @@ impl Session {
     }
 
     fn pump_data(&mut self) -> Result<Pumped> {
-        if let Some(unpacking) = &mut self.unpacking
-            && let Some(dataset) = unpacking.step(Self::UNPACK)?
+        if let Some(opening) = &mut self.opening
+            && let Some(dataset) = opening.step(Self::UNPACK)?
         {
-            self.unpacking = None;
+            self.opening = None;
             self.set_data(dataset)?;
         }
         Ok(Pumped::Busy)
@@ -378,6 +389,11 @@ impl Session {
         Ok(())
     }
 
+    /// Says whether nobody touches the interface, so that slices may be larger.
+    pub const fn set_calm(&mut self, calm: bool) {
+        self.calm = calm;
+    }
+
     /// Goes on for about one slice of time.
     pub fn pump(&mut self) -> Pumped {
         if self.lost {
@@ -397,7 +413,7 @@ impl Session {
                     Job::Probe => (self.probe, self.probe_next) = (None, None),
                     Job::Training => self.close_training(),
                     Job::Export => self.exports.clear(),
-                    Job::Data => self.unpacking = None,
+                    Job::Data => self.opening = None,
                     Job::Model | Job::Lab => {}
                 }
                 self.fail(job, &e);
@@ -418,9 +434,6 @@ impl Session {
         let Some(painter) = &self.painter else {
             return (Job::Forward, Ok(Pumped::Idle));
         };
-        if self.unpacking.is_some() {
-            return (Job::Data, self.pump_data());
-        }
         if let Some(request) = self.forward_next.take() {
             let view = self.forward.run(&self.gpu, painter, request);
             let told = view.map(|v| self.events.push_back(Event::Forward(Arc::new(v))));
@@ -428,6 +441,9 @@ impl Session {
         }
         if self.lab.is_urgent() {
             return (Job::Lab, self.pump_lab());
+        }
+        if self.opening.is_some() {
+            return (Job::Data, self.pump_data());
         }
         if let Some(export) = self.exports.front_mut() {
             let outcome = match export.poll(&self.gpu) {
@@ -472,6 +488,8 @@ impl Session {
     fn pace(&self) -> Pace {
         if self.hidden {
             Pace::FULL
+        } else if self.calm {
+            Self::CALM
         } else {
             Pace::INTERACTIVE
         }
@@ -647,6 +665,35 @@ mod tests {
         assert!(slices > 3, "{slices}");
         assert_eq!(found.train.len(), 18_000);
         assert_eq!(session.pump(), Pumped::Idle);
+
+        // The user's own pictures in an archive as well.
+        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for i in 0..200_u8 {
+            let name = format!("{i}.png");
+            let plain = zip::write::SimpleFileOptions::default();
+            archive.start_file(name, plain).expect("an entry");
+            let picture = image::GrayImage::from_pixel(400, 400, [i].into());
+            let format = image::ImageFormat::Png;
+            let mut file = Cursor::new(Vec::new());
+            picture.write_to(&mut file, format).expect("a picture");
+            std::io::Write::write_all(&mut archive, file.get_ref()).expect("its bytes");
+        }
+        let bytes = archive.finish().expect("an archive").into_inner();
+        session.handle(Command::OpenData(DataChoice::Own {
+            source: super::super::command::OwnSource::Bytes("own.zip".into(), bytes.into()),
+            options: LoadOptions::default(),
+        }));
+        let mut slices = 0;
+        let found = loop {
+            assert_eq!(session.pump(), Pumped::Busy);
+            slices += 1;
+            if let Some(Event::Data(found)) = session.take_events().pop() {
+                break found;
+            }
+            assert!(slices < 100_000);
+        };
+        assert!(slices > 1, "{slices}");
+        assert_eq!(found.train.len(), 180);
 
         session.handle(open(vec![1, 2, 3]));
         session.pump();
