@@ -7,9 +7,10 @@ use std::{collections::VecDeque, io::Cursor, sync::Arc, time::Duration};
 use super::{
     TrainError, checkpoint,
     command::{
-        Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest, TrainCommand,
+        BenchRequest, Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice,
+        ProbeRequest, TrainCommand,
     },
-    event::{Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
+    event::{BenchEvent, Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
     jobs::{
         Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, reverse::ReverseJob,
         training::TrainingJob,
@@ -18,8 +19,11 @@ use super::{
     pacer::Pace,
     pipeline::Pipeline,
 };
+use web_time::Instant;
+
 use crate::{
     Error, Result,
+    bench::{self, Bench, BenchOptions},
     data::{self, BUILT_IN, Dataset, LoadOptions, Opening},
     gpu::{Gpu, GpuError, film::Painter},
     nn::model::ParamSet,
@@ -61,6 +65,16 @@ impl OpenModel {
     }
 }
 
+/// A measurement under way.
+#[derive(Debug)]
+struct Measuring {
+    bench: Bench,
+    model: &'static str,
+    batch: usize,
+    /// When news of it was told.
+    told: Option<Instant>,
+}
+
 /// All work of an interface on one device.
 #[derive(Debug)]
 pub struct Session {
@@ -83,6 +97,7 @@ pub struct Session {
     restore: Option<Arc<[u8]>>,
     exports: VecDeque<ExportJob>,
     lab: LabJob,
+    bench: Option<Measuring>,
     /// Which of the two runs in training has the device next.
     lab_next: bool,
     hidden: bool,
@@ -93,6 +108,8 @@ pub struct Session {
 impl Session {
     /// Time at once for decoding a data set.
     const UNPACK: Duration = Duration::from_millis(8);
+    /// News of a measurement are this far apart, as drawing them takes time of the device.
+    const BENCH_NEWS: Duration = Duration::from_secs(2);
     /// Beside an interface that nobody touches: where a submission takes its way through another process, larger ones
     /// get more done.
     const CALM: Pace = Pace {
@@ -123,6 +140,7 @@ impl Session {
             restore: None,
             exports: VecDeque::new(),
             lab: LabJob::new(gpu),
+            bench: None,
             lab_next: false,
             hidden: false,
             calm: false,
@@ -166,6 +184,7 @@ impl Session {
             Command::Train(command) => (Job::Training, self.train(command)),
             Command::Export(request) => (Job::Export, self.export(request)),
             Command::Lab(command) => (Job::Lab, self.handle_lab(command)),
+            Command::Bench(request) => (Job::Bench, self.begin_bench(&request)),
             Command::Hidden(hidden) => {
                 self.hidden = hidden;
                 (Job::Training, Ok(()))
@@ -174,6 +193,53 @@ impl Session {
         if let Err(e) = outcome {
             self.fail(job, &e);
         }
+    }
+
+    fn begin_bench(&mut self, request: &BenchRequest) -> Result<()> {
+        let Some(model) = bench::model(&request.model) else {
+            let known: Vec<&str> = bench::MODELS.iter().map(|m| m.name).collect();
+            return Err(TrainError::NoBench {
+                asked: request.model.clone(),
+                known: known.join(", "),
+            }
+            .into());
+        };
+        let batch = request.batch.unwrap_or(model.batch).clamp(1, 65_536);
+        let options = BenchOptions {
+            batch,
+            seconds: request.seconds.clamp(0.1, 3600.0),
+            checkpoint_activations: false,
+            profile: false,
+        };
+        self.bench = Some(Measuring {
+            bench: Bench::begin(&self.gpu, model, options)?,
+            model: model.name,
+            batch,
+            told: None,
+        });
+        Ok(())
+    }
+
+    fn pump_bench(&mut self) -> Result<Pumped> {
+        let Some(measuring) = &mut self.bench else {
+            return Ok(Pumped::Idle);
+        };
+        if let Some(report) = measuring.bench.pump(&mut |_| {})? {
+            self.bench = None;
+            let done = BenchEvent::Done(Box::new(report));
+            self.events.push_back(Event::Bench(done));
+            return Ok(Pumped::Busy);
+        }
+        if (measuring.told).is_none_or(|t| t.elapsed() > Self::BENCH_NEWS) {
+            measuring.told = Some(Instant::now());
+            self.events.push_back(Event::Bench(BenchEvent::Progress {
+                model: measuring.model,
+                batch: measuring.batch,
+                status: measuring.bench.status().to_owned(),
+            }));
+            return Ok(Pumped::Busy);
+        }
+        Ok(Pumped::Waiting)
     }
 
     fn handle_lab(&mut self, command: LabCommand) -> Result<()> {
@@ -414,6 +480,7 @@ impl Session {
                     Job::Training => self.close_training(),
                     Job::Export => self.exports.clear(),
                     Job::Data => self.opening = None,
+                    Job::Bench => self.bench = None,
                     Job::Model | Job::Lab => {}
                 }
                 self.fail(job, &e);
@@ -444,6 +511,9 @@ impl Session {
         }
         if self.opening.is_some() {
             return (Job::Data, self.pump_data());
+        }
+        if self.bench.is_some() {
+            return (Job::Bench, self.pump_bench());
         }
         if let Some(export) = self.exports.front_mut() {
             let outcome = match export.poll(&self.gpu) {
@@ -620,6 +690,8 @@ impl Session {
     pub fn wait(&mut self) {
         if self.lab.is_urgent() {
             self.lab.wait();
+        } else if let Some(measuring) = &mut self.bench {
+            measuring.bench.wait();
         } else if !self.exports.is_empty() {
             self.gpu.wait();
         } else if let Some(probe) = self.probe.as_mut().filter(|p| p.is_busy()) {

@@ -12,7 +12,7 @@ use noiselab::{
     },
     session::{
         command::Command,
-        event::{Event, ReverseEvent, TrainEvent},
+        event::{BenchEvent, Event, ReverseEvent, TrainEvent},
         lab::event::{LabEvent, LabTrainEvent},
         link::{Link, Turns},
     },
@@ -206,6 +206,7 @@ const fn is_urgent(event: &Event) -> bool {
         event,
         Event::Train(TrainEvent::Step(..))
             | Event::Compiling { .. }
+            | Event::Bench(BenchEvent::Progress { .. })
             | Event::Reverse(ReverseEvent::Progress { .. })
             | Event::Lab(
                 LabEvent::Train(LabTrainEvent::Step(..))
