@@ -72,10 +72,6 @@ impl Bench {
     }
 
     /// For tests in a browser.
-    #[cfg_attr(
-        not(target_arch = "wasm32"),
-        expect(dead_code, reason = "the page's tests read it")
-    )]
     pub fn value(&self) -> Value {
         json!({"status": self.status, "report": self.report, "failed": self.failed})
     }
