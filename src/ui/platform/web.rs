@@ -176,9 +176,12 @@ pub fn poll(link: &mut Link) -> Vec<Event> {
     .unwrap_or_default();
     events.extend(link.poll());
     for event in &mut events {
-        if let Event::Ready { adapter, .. } = event
-            && adapter.is_empty()
-        {
+        let adapter = match event {
+            Event::Ready { adapter, .. } => adapter,
+            Event::Bench(BenchEvent::Done(report)) => &mut report.adapter,
+            _ => continue,
+        };
+        if adapter.is_empty() {
             *adapter = page::adapter();
         }
     }
