@@ -1,6 +1,6 @@
 //! Reverse: the same noise led down by several samplers; one point's paths; the density that the model has.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use egui::{Color32, CursorIcon, Key, ProgressBar, Sense, Stroke, Ui, vec2};
 use noiselab::{
@@ -42,6 +42,8 @@ pub const MOST: usize = 4;
 const COUNT: usize = 10_000;
 /// Steps at most.
 pub const MOST_STEPS: usize = 1000;
+/// Paths from one point.
+pub const FANS: RangeInclusive<usize> = 1..=64;
 /// Points that are drawn of a path with noise.
 const TAIL: usize = 10;
 /// Trajectories that are drawn.
@@ -158,15 +160,18 @@ pub struct Reverse {
     pub learned: bool,
     /// Time is to run when all is there.
     play: bool,
-    trajectories: bool,
-    density: bool,
+    /// Trajectories are shown.
+    pub trajectories: bool,
+    /// q(x_t) is shown.
+    pub density: bool,
     /// Requests, each with the state of the network that it was meant for.
     pub paths_ask: Asker<(PathsRequest, u64)>,
     /// The answer.
     pub paths: Option<Arc<PathsView>>,
     /// x_T of the paths.
     pub start: Point,
-    fan: usize,
+    /// Paths a sampler.
+    pub fan: usize,
     /// Requests, each with the state of the network that it was meant for.
     pub likelihood_ask: Asker<(LikelihoodRequest, u64)>,
     /// The answer.
@@ -367,7 +372,7 @@ impl Lab {
             Mode::Density => {
                 let request = LikelihoodRequest {
                     side: SIDE,
-                    steps: STEPS,
+                    steps: STEPS.min(self.setup.timesteps),
                     denoiser: self.predictor(),
                 };
                 if let Some((request, _)) = self.reverse.likelihood_ask.want((request, version)) {
@@ -402,7 +407,7 @@ impl Lab {
                 Mode::Flow => self.flow_controls(ui, shared),
                 Mode::Paths => {
                     let fan = &mut self.reverse.fan;
-                    slider(ui, fan, 1..=64, s::FAN, s::FAN_HELP);
+                    slider(ui, fan, FANS, s::FAN, s::FAN_HELP);
                 }
                 Mode::Density => {
                     let waiting = self.reverse.likelihood_ask.is_waiting();
@@ -479,9 +484,12 @@ impl Lab {
                         combo(ui, &id, &label, s::SAMPLER_HELP, selected, &options);
                     });
                     flow::item(ui, 50.0, |ui| {
-                        choice.steps = choice.steps.clamp(1, most);
+                        // A small T is no reason to forget what was set for a larger one.
+                        let mut steps = choice.steps.clamp(1, most);
                         let label = s::numbered(s::STEPS, n);
-                        drag(ui, &mut choice.steps, 1..=most, &label, s::STEPS_HELP);
+                        if drag(ui, &mut steps, 1..=most, &label, s::STEPS_HELP).changed() {
+                            choice.steps = steps;
+                        }
                     });
                     flow::item(ui, 44.0, |ui| {
                         ui.add_enabled_ui(takes_eta(choice.sampler), |ui| {
