@@ -438,6 +438,8 @@ pub const MEASURE: &str = "Measure over all t";
 pub const MEASURE_HELP: &str = "Compares network and exact answer at many timesteps";
 /// Section.
 pub const ERROR_OVER_T: &str = "Error over time";
+/// About the error near t = 0.
+pub const ERROR_HINT: &str = "Near $t = 0$ so little noise cannot be told from the data's own spread, so the best answer $\\epsilon^*$ is nearly 0, and a small error is a large share of it.";
 /// Axis.
 pub const RELATIVE_AXIS: &str = "relative error";
 /// Above a heat map.
@@ -558,9 +560,10 @@ pub const COMES_NEXT: &str = "Its turn comes.";
 /// What changed.
 pub const CHANGED: &str = "Settings changed: draw to see them.";
 /// A figure.
-pub const EVALUATIONS: &str = "Evaluations";
+pub const EVALUATIONS: &str = "NFE";
 /// Its tooltip.
-pub const EVALUATIONS_HELP: &str = "How often the score was evaluated for each particle";
+pub const EVALUATIONS_HELP: &str =
+    "Number of function evaluations: how often the score was evaluated for each particle";
 /// The paths' canvas, for screen readers.
 pub const PATHS_CANVAS: &str = "Paths from one starting point";
 /// Under the canvas.

@@ -33,7 +33,9 @@ use crate::ui::{
     shared::Shared,
     strings::lab as s,
     theme,
-    widgets::{PlotOptions, Series, button, line_plot, number, primary_button, segmented, toggle},
+    widgets::{
+        PlotOptions, Series, button, hint, line_plot, number, primary_button, segmented, toggle,
+    },
 };
 
 /// Places a side at which the field is evaluated while one watches the training: fewer, as training waits meanwhile.
@@ -505,7 +507,7 @@ impl Lab {
         }
         if !self.fields.lines && view.is_some() {
             let text = s::longest(quantity_word(quantity), &number(f64::from(full)));
-            crate::ui::widgets::hint(ui, &text);
+            hint(ui, &text);
         }
         bar
     }
@@ -526,12 +528,13 @@ impl Lab {
                     }
                 });
                 if waiting {
-                    crate::ui::widgets::hint(ui, s::WAITING);
+                    hint(ui, s::WAITING);
                 }
             });
             let Some(errors) = self.fields.errors.clone() else {
                 return;
             };
+            hint(ui, s::ERROR_HINT);
             if ui.available_width() < 560.0 {
                 errors_plot(ui, &errors, t);
                 self.errors_map(ui, &errors, t);

@@ -22,7 +22,7 @@ use noiselab::{
     },
 };
 
-use super::{fields::SIDE, *};
+use super::{fields::SIDE, setup::Pick, *};
 use crate::ui::panels::testing::{Stage, lit_stage, stage};
 
 type Room = Harness<'static, Stage<Lab>>;

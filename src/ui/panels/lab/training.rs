@@ -18,7 +18,7 @@ use noiselab::{
 };
 
 use super::{
-    Lab,
+    Lab, View,
     canvas::{Scene, canvas},
     fields::{self, Quantity},
     heat::{self, Hue},
@@ -227,7 +227,9 @@ impl Lab {
 
     /// In slow motion a step follows the other.
     pub(super) fn slow_motion(&mut self, ui: &Ui, shared: &Shared) {
-        if !self.training.slow || !matches!(self.training.status, TrainStatus::Paused(_)) {
+        let seen = self.view == View::Training && self.setup.sketch.is_none();
+        let rests = matches!(self.training.status, TrainStatus::Paused(_));
+        if !self.training.slow || !rests || !seen {
             return;
         }
         let now = ui.input(|i| i.time);
