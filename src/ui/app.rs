@@ -232,6 +232,11 @@ impl App {
         self.panels.get(self.current).map_or("", |p| p.id())
     }
 
+    /// What the scrubber says of t = 0 in the room that is shown.
+    pub(super) fn time_words(&self) -> &'static strings::app::TimeWords {
+        (self.panels.get(self.current)).map_or(&strings::app::IMAGES, |p| p.time_words())
+    }
+
     /// The rooms' titles, in order, and the number of the one that is shown.
     pub(super) fn rooms(&self) -> (Vec<&'static str>, usize) {
         let titles = self.panels.iter().map(|p| p.title()).collect();
@@ -402,6 +407,10 @@ impl App {
             self.shared.send(Command::Bench(request));
         }
         // Last, as rooms may change T.
+        let room = self.panels.get(self.current);
+        if let Some(timesteps) = room.and_then(|p| p.timesteps()) {
+            self.shared.time.set_timesteps(timesteps);
+        }
         if let Some(t) = t {
             self.shared.time.set_t(t);
             self.shared.time.playing = false;
