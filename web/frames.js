@@ -61,6 +61,9 @@ globalThis.cancelAnimationFrame = (number) => {
   return undefined;
 };
 
+// Timers stand still in hidden pages.
+document.addEventListener("visibilitychange", goOn);
+
 // A frame is on its way to the device; it answers all input so far.
 export function frameBegun() {
   clearTimeout(timer);
