@@ -354,7 +354,14 @@ impl Panel for Lab {
         self.tabs(ui);
         self.preset_banner(ui);
         ui.add_space(theme::UNIT);
-        if theme::is_phone(ui) && self.setup.sketch.is_none() && self.view != View::Wrong {
+        if theme::is_phone(ui) && self.setup.sketch.is_some() {
+            // The canvas stands right below the buttons that end the drawing.
+            ui.spacing_mut().item_spacing.y = theme::PAD;
+            self.setup.distribution_ui(ui, shared);
+            self.shown(ui, shared);
+            return;
+        }
+        if theme::is_phone(ui) && self.view != View::Wrong {
             ui.spacing_mut().item_spacing.y = theme::PAD;
             self.shown(ui, shared);
             self.controls(ui, shared);
