@@ -2,7 +2,6 @@
 //! time goes, kernel by kernel.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,13 +10,17 @@ use crate::{
     Result,
     data::{Dataset, Images},
     diffusion::{SchedulerConfig, loss_weight::LossType},
-    gpu::Gpu,
+    gpu::{Gpu, timing::Clock},
     nn::{
-        Plan, init,
+        init,
         lr_schedule::{LearningRate, LearningRateDecay},
         model::ParamSet,
+        network::Network,
         optimizer::AdamConfig,
-        plan::{Cursor, Variants},
+        plan::Variants,
+        profile::{Profile, Profiler, median},
+        roofline::RooflineJob,
+        tuning::{Choices, Tuner, VariantTable},
         unet,
         unet_config::{BlockKind, UNetConfig},
     },
@@ -172,20 +175,26 @@ pub struct BenchReport {
     pub train_steps: usize,
     /// Sampling steps measured.
     pub sample_steps: usize,
-    /// Seconds from the start of the set-up to the figures of the first step.
+    /// Seconds of choosing the kernel variants; next to nothing where they were remembered.
+    pub choice_s: f64,
+    /// Seconds from the start of the set-up, without the choice of variants, to the figures of the first step.
     pub first_step_s: f64,
-    /// The same without the time of a step: set-up and compilation.
+    /// What the first step takes beyond a steady one: the choice of variants, set-up and compilation.
     pub setup_s: f64,
     /// Most bytes allocated on the device while training: weights, moments, arena, readback.
     pub peak_bytes: u64,
     /// Bytes of the arena of activations and gradients.
     pub arena_bytes: u64,
+    /// Bytes beyond weights, gradients, Adam's moments and the moving average.
+    pub beyond_parameters_bytes: u64,
     /// Dispatches of a training step.
     pub dispatches: usize,
     /// Submissions of a training step, on average; fewer and larger ones on faster devices.
     pub submissions: f64,
     /// Host seconds to write the inputs of a training step and encode it, on average.
     pub encode_s: f64,
+    /// Their share of a step.
+    pub encode_share: f64,
     /// Operations of a training step, those of direct convolution.
     pub train_flops: u64,
     /// Operations of a sampling step.
@@ -194,38 +203,17 @@ pub struct BenchReport {
     pub train_gflops: f64,
     /// Sampling: the same.
     pub sample_gflops: f64,
+    /// Training: operations a second / those of the best product. Measured with a profile only, like the next ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_product_share: Option<f64>,
+    /// Sampling: the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_product_share: Option<f64>,
     /// The kernels of a training step, slowest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
-}
-
-/// Where the time of a training step goes. Each dispatch is submitted and waited for by itself, which
-/// takes time of its own ([`Profile::floor_s`]).
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Profile {
-    /// Kernels, slowest first.
-    pub kernels: Vec<ProfileLine>,
-    /// Layers with their kernel, slowest first.
-    pub layers: Vec<ProfileLine>,
-    /// Sum of all.
-    pub total_s: f64,
-    /// Seconds of the quickest dispatch: about what submitting and waiting take.
-    pub floor_s: f64,
-}
-
-/// A line of a profile.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct ProfileLine {
-    /// Kernel, or layer and kernel.
-    pub name: String,
-    /// Dispatches.
-    pub count: usize,
-    /// Seconds of all of them together.
-    pub seconds: f64,
-    /// Share of the whole.
-    pub share: f64,
-    /// Their operations / seconds, in units of 10⁹.
-    pub gflops: f64,
+    /// The kernel variants by class, with what was measured.
+    pub choices: Choices,
 }
 
 /// Measures. `status` hears what is going on.
@@ -240,6 +228,18 @@ pub fn run(
 ) -> Result<BenchReport> {
     let config = model.train_config(options.batch, options.checkpoint_activations);
     let dataset = Arc::new(synthetic(&config)?);
+    let roofline = if options.profile {
+        status("roofline: a matrix product and a copy");
+        Some(RooflineJob::new(gpu)?.run()?)
+    } else {
+        None
+    };
+    let begun = Instant::now();
+    Tuner::for_network(gpu, &Network::from(&config.unet))?.run(|done, of| {
+        status(&format!("choosing kernel variants: {done} of {of}"));
+    })?;
+    let choice_s = begun.elapsed().as_secs_f64();
+    gpu.restart_peak();
     status("setting up and compiling");
     let mut trainer = Trainer::new(
         gpu,
@@ -251,14 +251,17 @@ pub fn run(
     status("training: warm-up");
     let mut steps = Marks::new(options.seconds);
     let mut warm = (Duration::ZERO, 0, 0);
-    // The first step compiles; the second lets the pacer learn the device's speed.
-    let warm_up = 2;
+    // The first step compiles; the second lets the pacer learn the device's speed, if that is not small beside a step.
+    let mut warm_up = 2;
     while steps.goes_on() {
         let reports = trainer.pump(u64::MAX)?;
         for report in reports {
+            if trainer.first_step().is_some_and(|t| t > LONG) {
+                warm_up = warm_up.min(report.step);
+            }
             if report.step == warm_up {
                 warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
-                steps.start();
+                steps.start_at(warm_up);
             } else if report.step > warm_up {
                 steps.mark(report.step);
                 status(&format!("training: step {}", report.step));
@@ -279,11 +282,22 @@ pub fn run(
     let train_step_s = steps.median();
     let (micro, update) = trainer.plans();
     let train_flops = micro.flops() + update.flops();
-    let profile = options.profile.then(|| {
-        let mut all = time_dispatches(gpu, micro, "forward and backward", status);
-        all.extend(time_dispatches(gpu, update, "update", status));
-        summarise(&all)
-    });
+    let profile = match &roofline {
+        None => None,
+        Some(roofline) => {
+            let mut all = Vec::new();
+            for (plan, what) in [(micro, "forward and backward"), (update, "update")] {
+                all.extend(Profiler::run(gpu, plan, |done, of| {
+                    status(&format!("profile of {what}: {done} of {of}"));
+                })?);
+            }
+            Some(Profile::new(&all, roofline.clone(), Clock::of(gpu)))
+        }
+    };
+    let share = |flops: u64, seconds: f64| {
+        let roofline = roofline.as_ref()?;
+        Some(flops as f64 / seconds / roofline.flops_per_s)
+    };
     let mut report = BenchReport {
         model: model.name.into(),
         batch: options.batch,
@@ -299,22 +313,29 @@ pub fn run(
         sample_step_s: 0.0,
         train_steps: steps.count(),
         sample_steps: 0,
+        choice_s,
         first_step_s,
-        setup_s: (first_step_s - train_step_s).max(0.0),
+        setup_s: choice_s + (first_step_s - train_step_s).max(0.0),
         peak_bytes: gpu.peak_bytes(),
         arena_bytes: micro.arena_bytes() + update.arena_bytes(),
+        beyond_parameters_bytes: gpu.peak_bytes() - 5 * trainer.sets().weights.bytes(),
         dispatches: micro.len() + update.len(),
         submissions,
         encode_s,
+        encode_share: encode_s / train_step_s,
         train_flops,
         sample_flops: 0,
         train_gflops: train_flops as f64 / train_step_s / 1e9,
         sample_gflops: 0.0,
+        train_product_share: share(train_flops, train_step_s),
+        sample_product_share: None,
         profile,
+        choices: Choices::of(gpu),
     };
     gpu.check()?;
     drop(trainer);
     sample(gpu, &config, options, &mut report, status)?;
+    report.sample_product_share = share(report.sample_flops, report.sample_step_s);
     Ok(report)
 }
 
@@ -388,7 +409,11 @@ pub fn synthetic(config: &TrainConfig) -> Result<Dataset> {
     Ok(Dataset::new("noise".into(), images, test, Vec::new()))
 }
 
+/// What is long for a step.
+const LONG: Duration = Duration::from_secs(8);
+
 /// Times at which a counter of steps was seen to go on, and what follows from them.
+#[derive(Debug)]
 struct Marks {
     seconds: f64,
     begun: Option<Instant>,
@@ -407,20 +432,20 @@ impl Marks {
         }
     }
 
-    fn start(&mut self) {
-        self.start_at(2);
-    }
-
     fn start_at(&mut self, step: u64) {
         let now = Instant::now();
         self.begun = Some(now);
         self.last = (Some(now), step);
     }
 
-    /// Whether there is time left, or too little has been seen.
+    /// Whether there is time left, or too little has been seen; of steps that take long, one is enough.
     fn goes_on(&self) -> bool {
-        self.begun
-            .is_none_or(|t| t.elapsed().as_secs_f64() < self.seconds || self.stretches.len() < 3)
+        let enough = |t: Duration| match self.stretches.len() {
+            0 => false,
+            1 | 2 => t > LONG && t.as_secs_f64() >= self.seconds,
+            _ => t.as_secs_f64() >= self.seconds,
+        };
+        self.begun.is_none_or(|t| !enough(t.elapsed()))
     }
 
     fn mark(&mut self, step: u64) {
@@ -445,92 +470,11 @@ impl Marks {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => 0.5 * (values[n / 2 - 1] + values[n / 2]),
-    }
-}
-
-/// Times a plan is run for a profile.
-const PROFILE_RUNS: usize = 3;
-
-struct Timed {
-    kernel: String,
-    layer: String,
-    seconds: f64,
-    flops: u64,
-}
-
-fn time_dispatches(gpu: &Gpu, plan: &Plan, what: &str, status: &mut dyn FnMut(&str)) -> Vec<Timed> {
-    let mut times = vec![Vec::with_capacity(PROFILE_RUNS); plan.len()];
-    for run in 0..PROFILE_RUNS {
-        let mut cursor = Cursor::default();
-        for (i, slot) in times.iter_mut().enumerate() {
-            status(&format!(
-                "profile of {what}, run {} of {PROFILE_RUNS}: {i} of {}",
-                run + 1,
-                plan.len()
-            ));
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            plan.encode_one(&mut encoder, &mut cursor);
-            let commands = encoder.finish();
-            let begun = Instant::now();
-            gpu.submit(commands, || {});
-            gpu.wait();
-            slot.push(begun.elapsed().as_secs_f64());
-        }
-    }
-    plan.dispatches()
-        .iter()
-        .zip(times)
-        .map(|(d, times)| Timed {
-            kernel: d.kernel.to_string(),
-            layer: d.label.to_string(),
-            seconds: median(times),
-            flops: d.flops,
-        })
-        .collect()
-}
-
-fn summarise(all: &[Timed]) -> Profile {
-    let total_s: f64 = all.iter().map(|t| t.seconds).sum();
-    let by = |key: &dyn Fn(&Timed) -> String| {
-        let mut groups: BTreeMap<String, (usize, f64, u64)> = BTreeMap::new();
-        for timed in all {
-            let group = groups.entry(key(timed)).or_default();
-            group.0 += 1;
-            group.1 += timed.seconds;
-            group.2 += timed.flops;
-        }
-        let mut lines: Vec<ProfileLine> = groups
-            .into_iter()
-            .map(|(name, (count, seconds, flops))| ProfileLine {
-                name,
-                count,
-                seconds,
-                share: seconds / total_s,
-                gflops: flops as f64 / seconds / 1e9,
-            })
-            .collect();
-        lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        lines
-    };
-    Profile {
-        kernels: by(&|t| t.kernel.clone()),
-        layers: by(&|t| format!("{}: {}", t.layer, t.kernel)),
-        total_s,
-        floor_s: all.iter().map(|t| t.seconds).fold(f64::INFINITY, f64::min),
-    }
-}
-
 /// The kernel variants that this device gets, in words, and all that it can run.
 pub fn variants(gpu: &Gpu) -> (String, Vec<String>) {
     let all = Variants::all(gpu);
     (
-        Variants::choose(gpu).to_string(),
+        VariantTable::of(gpu).to_string(),
         all.iter().map(ToString::to_string).collect(),
     )
 }
@@ -538,13 +482,6 @@ pub fn variants(gpu: &Gpu) -> (String, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(vec![]).is_nan());
-    }
 
     #[test]
     fn the_models_are_those_of_the_peers() {
@@ -555,26 +492,5 @@ mod tests {
         let count = |name| model(name).expect(name).unet().param_count();
         assert_eq!(count("cifar"), 35_746_307);
         assert_eq!(count("mnist32"), 1_112_801);
-    }
-
-    #[test]
-    fn a_profile_adds_up() {
-        let timed = |kernel: &str, seconds, flops| Timed {
-            kernel: kernel.into(),
-            layer: "l".into(),
-            seconds,
-            flops,
-        };
-        let profile = summarise(&[
-            timed("a", 1.0, 1_000_000_000),
-            timed("b", 3.0, 0),
-            timed("a", 1.0, 3_000_000_000),
-        ]);
-        assert_eq!((profile.total_s, profile.floor_s), (5.0, 1.0));
-        let names: Vec<&str> = profile.kernels.iter().map(|k| k.name.as_str()).collect();
-        assert_eq!(names, ["b", "a"]);
-        assert_eq!(profile.kernels[1].count, 2);
-        assert!((profile.kernels[1].share - 0.4).abs() < 1e-12);
-        assert!((profile.kernels[1].gflops - 2.0).abs() < 1e-12);
     }
 }

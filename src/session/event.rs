@@ -66,6 +66,8 @@ pub enum Event {
     Train(TrainEvent),
     /// The 2-D lab.
     Lab(LabEvent),
+    /// Kernel variants were measured: what to keep for [`crate::nn::tuning::restore`] at the next start.
+    Tuned(Arc<serde_json::Value>),
     /// A file, for the user to save.
     File {
         /// A name for it.

@@ -7,7 +7,8 @@ use std::{collections::VecDeque, io::Cursor, sync::Arc, time::Duration};
 use super::{
     TrainError, checkpoint,
     command::{
-        Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest, TrainCommand,
+        Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest,
+        TrainCommand, TrainSpec,
     },
     event::{Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
     jobs::{
@@ -22,7 +23,11 @@ use crate::{
     Error, Result,
     data::{self, BUILT_IN, Dataset, LoadOptions, Unpacking},
     gpu::{Gpu, GpuError, film::Painter},
-    nn::model::ParamSet,
+    nn::{
+        model::ParamSet,
+        network::Network,
+        tuning::{self, Tuner},
+    },
 };
 
 /// What a session did in a [`Session::pump`].
@@ -77,6 +82,8 @@ pub struct Session {
     probe: Option<ProbeJob>,
     probe_next: Option<ProbeRequest>,
     training: Option<TrainingJob>,
+    /// A run that waits for the choice of kernel variants.
+    tuning: Option<(Tuner, Box<TrainSpec>, Arc<Dataset>)>,
     /// A data set that is being decoded.
     unpacking: Option<Unpacking<'static>>,
     /// A checkpoint that waits for its data.
@@ -112,6 +119,7 @@ impl Session {
             probe: None,
             probe_next: None,
             training: None,
+            tuning: None,
             unpacking: None,
             restore: None,
             exports: VecDeque::new(),
@@ -305,6 +313,16 @@ impl Session {
                     return Err(TrainError::NoData.into());
                 };
                 self.close_training();
+                // Software adapters have settled defaults, and measuring would hold up what is drawn on them.
+                if !self.gpu.capabilities.software {
+                    let tuner = Tuner::for_network(&self.gpu, &Network::from(&spec.config.unet))?;
+                    if !tuner.is_done() {
+                        let preparing = TrainEvent::Status(TrainStatus::Preparing);
+                        self.events.push_back(Event::Train(preparing));
+                        self.tuning = Some((tuner, spec, data));
+                        return Ok(());
+                    }
+                }
                 let job = TrainingJob::start(&self.gpu, *spec, &data)?;
                 self.open_training(job);
             }
@@ -347,6 +365,24 @@ impl Session {
             self.model = None;
         }
         self.training = None;
+        self.tuning = None;
+    }
+
+    /// Goes on with the choice of kernel variants; begins the run that waits for it once it is made.
+    fn pump_tuning(&mut self) -> Result<Pumped> {
+        let Some((tuner, ..)) = &mut self.tuning else {
+            return Ok(Pumped::Idle);
+        };
+        if !tuner.pump(Duration::from_millis(8))? {
+            return Ok(Pumped::Waiting);
+        }
+        if let Some((_, spec, data)) = self.tuning.take() {
+            let known = tuning::document(&self.gpu);
+            self.events.push_back(Event::Tuned(Arc::new(known)));
+            let job = TrainingJob::start(&self.gpu, *spec, &data)?;
+            self.open_training(job);
+        }
+        Ok(Pumped::Busy)
     }
 
     fn restore(&mut self, bytes: &Arc<[u8]>) -> Result<()> {
@@ -465,6 +501,9 @@ impl Session {
             if self.lab_next {
                 return (Job::Lab, self.pump_lab());
             }
+        }
+        if self.tuning.is_some() {
+            return (Job::Training, self.pump_tuning());
         }
         (Job::Training, self.pump_training())
     }
