@@ -1,10 +1,9 @@
 //! Measurements of this machine: training and sampling speed of named networks, memory, and where the
 //! time goes, kernel by kernel.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
+
+use web_time::Instant;
 
 use crate::{
     Result,
@@ -18,8 +17,8 @@ use crate::{
         network::Network,
         optimizer::AdamConfig,
         plan::Variants,
-        profile::{Profile, Profiler, median},
-        roofline::RooflineJob,
+        profile::{Profile, Profiler, Timed, median},
+        roofline::{Roofline, RooflineJob},
         tuning::{Choices, Tuner, VariantTable},
         unet,
         unet_config::{BlockKind, UNetConfig},
@@ -27,7 +26,7 @@ use crate::{
     rng::{self, Draw},
     session::{
         config::{TrainConfig, preset},
-        sampling::{SampleRequest, SampleRun},
+        sampling::{Predictor, SampleRequest, SampleRun, Watch},
         trainer::{Start, Trainer},
     },
 };
@@ -216,174 +215,422 @@ pub struct BenchReport {
     pub choices: Choices,
 }
 
-/// Measures. `status` hears what is going on.
+/// Measures. `status` hears what is going on. Native only.
 ///
 /// # Errors
 /// A device that fails or is too small.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn run(
     gpu: &Arc<Gpu>,
     model: &BenchModel,
     options: &BenchOptions,
     status: &mut dyn FnMut(&str),
 ) -> Result<BenchReport> {
-    let config = model.train_config(options.batch, options.checkpoint_activations);
-    let dataset = Arc::new(synthetic(&config)?);
-    let roofline = if options.profile {
-        status("roofline: a matrix product and a copy");
-        Some(RooflineJob::new(gpu)?.run()?)
-    } else {
-        None
-    };
-    let begun = Instant::now();
-    Tuner::for_network(gpu, &Network::from(&config.unet))?.run(|done, of| {
-        status(&format!("choosing kernel variants: {done} of {of}"));
-    })?;
-    let choice_s = begun.elapsed().as_secs_f64();
-    gpu.restart_peak();
-    status("setting up and compiling");
-    let mut trainer = Trainer::new(
-        gpu,
-        config.clone(),
-        dataset,
-        &Start::Random,
-        &mut |done, of| status(&format!("compiling: {done} of {of}")),
-    )?;
-    status("training: warm-up");
-    let mut steps = Marks::new(options.seconds);
-    let mut warm = (Duration::ZERO, 0, 0);
-    // The first step compiles; the second lets the pacer learn the device's speed, if that is not small beside a step.
-    let mut warm_up = 2;
-    while steps.goes_on() {
-        let reports = trainer.pump(u64::MAX)?;
-        for report in reports {
-            if trainer.first_step().is_some_and(|t| t > LONG) {
-                warm_up = warm_up.min(report.step);
-            }
-            if report.step == warm_up {
-                warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
-                steps.start_at(warm_up);
-            } else if report.step > warm_up {
-                steps.mark(report.step);
-                status(&format!("training: step {}", report.step));
-            }
+    let mut bench = Bench::begin(gpu, model, *options)?;
+    loop {
+        status(bench.status());
+        if let Some(report) = bench.pump()? {
+            return Ok(report);
         }
-        trainer.wait();
+        bench.wait();
     }
-    // Of encoded steps, as these run ahead of the finished ones.
-    let encoded = (trainer.step() - warm.2).max(1) as f64;
-    let encode_s = (trainer.encode_time() - warm.0).as_secs_f64() / encoded;
-    let submissions = (trainer.submissions() - warm.1) as f64 / encoded;
-    let stop = trainer.step() + 1;
-    while !(trainer.is_settled() && trainer.step() >= stop) {
-        trainer.pump(stop)?;
-        trainer.wait();
-    }
-    let first_step_s = trainer.first_step().unwrap_or_default().as_secs_f64();
-    let train_step_s = steps.median();
-    let (micro, update) = trainer.plans();
-    let train_flops = micro.flops() + update.flops();
-    let profile = match &roofline {
-        None => None,
-        Some(roofline) => {
-            let mut all = Vec::new();
-            for (plan, what) in [(micro, "forward and backward"), (update, "update")] {
-                all.extend(Profiler::run(gpu, plan, |done, of| {
-                    status(&format!("profile of {what}: {done} of {of}"));
-                })?);
-            }
-            Some(Profile::new(&all, roofline.clone(), Clock::of(gpu)))
-        }
-    };
-    let share = |flops: u64, seconds: f64| {
-        let roofline = roofline.as_ref()?;
-        Some(flops as f64 / seconds / roofline.flops_per_s)
-    };
-    let mut report = BenchReport {
-        model: model.name.into(),
-        batch: options.batch,
-        checkpoint_activations: options.checkpoint_activations,
-        adapter: gpu.info.name.clone(),
-        backend: gpu.info.backend.to_string(),
-        driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
-        variants: trainer.variants().to_string(),
-        parameters: trainer.params().iter().map(|p| p.file_len()).sum(),
-        train_images_per_s: options.batch as f64 / train_step_s,
-        sample_images_per_s: 0.0,
-        train_step_s,
-        sample_step_s: 0.0,
-        train_steps: steps.count(),
-        sample_steps: 0,
-        choice_s,
-        first_step_s,
-        setup_s: choice_s + (first_step_s - train_step_s).max(0.0),
-        peak_bytes: gpu.peak_bytes(),
-        arena_bytes: micro.arena_bytes() + update.arena_bytes(),
-        beyond_parameters_bytes: gpu.peak_bytes() - 5 * trainer.sets().weights.bytes(),
-        dispatches: micro.len() + update.len(),
-        submissions,
-        encode_s,
-        encode_share: encode_s / train_step_s,
-        train_flops,
-        sample_flops: 0,
-        train_gflops: train_flops as f64 / train_step_s / 1e9,
-        sample_gflops: 0.0,
-        train_product_share: share(train_flops, train_step_s),
-        sample_product_share: None,
-        profile,
-        choices: Choices::of(gpu),
-    };
-    gpu.check()?;
-    drop(trainer);
-    sample(gpu, &config, options, &mut report, status)?;
-    report.sample_product_share = share(report.sample_flops, report.sample_step_s);
-    Ok(report)
 }
 
-fn sample(
-    gpu: &Arc<Gpu>,
-    config: &TrainConfig,
-    options: &BenchOptions,
-    report: &mut BenchReport,
-    status: &mut dyn FnMut(&str),
-) -> Result<()> {
-    status("sampling: warm-up");
-    let timesteps = config.scheduler.num_train_timesteps;
-    let network = unet::build(&config.unet, 1, timesteps, false)?;
-    let params = network.graph.params();
-    let weights = ParamSet::zeros(gpu, "weights", params)?;
-    weights.write(gpu, params, &init::weights(params, 0));
-    let request = SampleRequest {
-        // More than there will be time for.
-        count: options.batch * 1_000_000,
-        sampler: "ddpm".into(),
-        steps: timesteps,
-        eta: 0.0,
-        seed: 0,
-        batch: options.batch,
-    };
-    let mut run = SampleRun::new(gpu, &config.unet, &config.scheduler, &weights, request)?;
-    let mut steps = Marks::new(options.seconds);
-    let mut warm = false;
-    while steps.goes_on() {
-        run.pump()?;
-        let done = run.progress().0 as u64;
-        if warm {
-            steps.mark(done);
-        } else if done >= 3 {
-            warm = true;
-            steps.start_at(done);
-        }
-        status(&format!("sampling: step {done}"));
-        run.wait();
+/// A measurement under way.
+#[derive(Debug)]
+pub struct Bench {
+    gpu: Arc<Gpu>,
+    model: &'static str,
+    options: BenchOptions,
+    config: TrainConfig,
+    stage: Stage,
+    status: String,
+    roofline: Option<Roofline>,
+    begun: Option<Instant>,
+    choosing: Duration,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Roofline(Box<RooflineJob>),
+    Choosing(Box<Tuner>),
+    Compiling(Box<Trainer>),
+    Training {
+        trainer: Box<Trainer>,
+        steps: Marks,
+        /// Encode time, submissions and steps at the end of the warm-up.
+        warm: (Duration, u64, u64),
+        /// Steps of the warm-up.
+        warm_up: u64,
+    },
+    /// Until the steps under way are done.
+    Settling {
+        trainer: Box<Trainer>,
+        stop: u64,
+        report: Box<BenchReport>,
+    },
+    /// The micro-batch's plan, then the update's.
+    Profiling {
+        trainer: Box<Trainer>,
+        roofline: Roofline,
+        profiler: Box<Profiler>,
+        micro: Option<Vec<Timed>>,
+        report: Box<BenchReport>,
+    },
+    Sampling {
+        run: Box<SampleRun>,
+        /// The run has no hold on them.
+        weights: ParamSet,
+        compiled: bool,
+        warm: bool,
+        steps: Marks,
+        report: Box<BenchReport>,
+    },
+    Done,
+}
+
+impl Bench {
+    /// Time at once for compiling.
+    const COMPILE: Duration = Duration::from_millis(30);
+    /// The first step compiles; the second lets the pacer learn the device's speed, where a step is not long.
+    const TRAIN_WARM_UP: u64 = 2;
+    /// The same when sampling.
+    const SAMPLE_WARM_UP: u64 = 3;
+
+    /// Sets it up.
+    ///
+    /// # Errors
+    /// A device that is too small.
+    pub fn begin(gpu: &Arc<Gpu>, model: &BenchModel, options: BenchOptions) -> Result<Self> {
+        let config = model.train_config(options.batch, options.checkpoint_activations);
+        let stage = if options.profile {
+            Stage::Roofline(Box::new(RooflineJob::new(gpu)?))
+        } else {
+            Self::begin_choosing(gpu, &config)?
+        };
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            model: model.name,
+            options,
+            config,
+            stage,
+            status: "setting up".into(),
+            roofline: None,
+            begun: None,
+            choosing: Duration::ZERO,
+        })
     }
-    gpu.wait();
-    gpu.check()?;
-    report.sample_step_s = steps.median();
-    report.sample_steps = steps.count();
-    report.sample_images_per_s = options.batch as f64 / report.sample_step_s;
-    report.sample_flops = run.plan().flops();
-    report.sample_gflops = report.sample_flops as f64 / report.sample_step_s / 1e9;
-    Ok(())
+
+    fn begin_choosing(gpu: &Arc<Gpu>, config: &TrainConfig) -> Result<Stage> {
+        // As the page trains: on a software adapter with the defaults.
+        let tuner = if cfg!(target_arch = "wasm32") && gpu.capabilities.software {
+            Tuner::new(gpu, &[], false)
+        } else {
+            Tuner::for_network(gpu, &Network::from(&config.unet))?
+        };
+        Ok(Stage::Choosing(Box::new(tuner)))
+    }
+
+    /// What is going on, in a few words.
+    pub fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// Goes on, for as long as there is room for submissions, without waiting; the figures once they are there.
+    ///
+    /// # Errors
+    /// A device that fails or is too small.
+    pub fn pump(&mut self) -> Result<Option<BenchReport>> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Roofline(mut job) => {
+                self.status = "roofline: a matrix product and a copy".into();
+                self.roofline = job.pump(Self::COMPILE)?;
+                if self.roofline.is_none() {
+                    Stage::Roofline(job)
+                } else {
+                    drop(job);
+                    Self::begin_choosing(&self.gpu, &self.config)?
+                }
+            }
+            Stage::Choosing(mut tuner) => {
+                let begun = *self.begun.get_or_insert_with(Instant::now);
+                let (done, of) = tuner.progress();
+                self.status = format!("choosing kernel variants: {done} of {of}");
+                if tuner.pump(Self::COMPILE)? {
+                    drop(tuner);
+                    self.choosing = begun.elapsed();
+                    self.gpu.restart_peak();
+                    let dataset = Arc::new(synthetic(&self.config)?);
+                    let config = self.config.clone();
+                    let trainer = Trainer::begin(&self.gpu, config, dataset, &Start::Random)?;
+                    Stage::Compiling(Box::new(trainer))
+                } else {
+                    Stage::Choosing(tuner)
+                }
+            }
+            Stage::Compiling(mut trainer) => {
+                let (done, of) = trainer.warm(Self::COMPILE)?;
+                self.status = format!("compiling: {done} of {of}");
+                if done < of {
+                    Stage::Compiling(trainer)
+                } else {
+                    self.status = "training: warm-up".into();
+                    Stage::Training {
+                        trainer,
+                        steps: Marks::new(self.options.seconds),
+                        warm: (Duration::ZERO, 0, 0),
+                        warm_up: Self::TRAIN_WARM_UP,
+                    }
+                }
+            }
+            Stage::Training {
+                mut trainer,
+                mut steps,
+                mut warm,
+                mut warm_up,
+            } => {
+                for report in trainer.pump(u64::MAX)? {
+                    if trainer.first_step().is_some_and(|t| t > LONG) {
+                        warm_up = warm_up.min(report.step);
+                    }
+                    if report.step == warm_up {
+                        warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
+                        steps.start_at(warm_up);
+                    } else if report.step > warm_up {
+                        steps.mark(report.step);
+                        self.status = format!("training: step {}", report.step);
+                    }
+                }
+                if steps.goes_on() {
+                    Stage::Training {
+                        trainer,
+                        steps,
+                        warm,
+                        warm_up,
+                    }
+                } else {
+                    Stage::Settling {
+                        stop: trainer.step() + 1,
+                        report: Box::new(self.report(&trainer, &steps, warm)),
+                        trainer,
+                    }
+                }
+            }
+            Stage::Settling {
+                mut trainer,
+                stop,
+                mut report,
+            } => {
+                if trainer.is_settled() && trainer.step() >= stop {
+                    let first = trainer.first_step().unwrap_or_default().as_secs_f64();
+                    report.first_step_s = first;
+                    report.setup_s = report.choice_s + (first - report.train_step_s).max(0.0);
+                    self.gpu.check()?;
+                    if let Some(roofline) = self.roofline.clone() {
+                        Stage::Profiling {
+                            trainer,
+                            roofline,
+                            profiler: Box::default(),
+                            micro: None,
+                            report,
+                        }
+                    } else {
+                        drop(trainer);
+                        self.begin_sampling(report)?
+                    }
+                } else {
+                    trainer.pump(stop)?;
+                    Stage::Settling {
+                        trainer,
+                        stop,
+                        report,
+                    }
+                }
+            }
+            Stage::Profiling {
+                trainer,
+                roofline,
+                mut profiler,
+                mut micro,
+                mut report,
+            } => {
+                let (first, second) = trainer.plans();
+                let plan = if micro.is_none() { first } else { second };
+                let times = profiler.pump(&self.gpu, plan)?;
+                let (done, of) = profiler.progress(plan);
+                self.status = format!("profile of a step: {done} of {of}");
+                match (times, micro.take()) {
+                    (Some(update), Some(mut all)) => {
+                        all.extend(update);
+                        let clock = Clock::of(&self.gpu);
+                        report.profile = Some(Profile::new(&all, roofline, clock));
+                        drop(trainer);
+                        self.begin_sampling(report)?
+                    }
+                    (times, before) => {
+                        if times.is_some() {
+                            profiler = Box::default();
+                        }
+                        micro = times.or(before);
+                        Stage::Profiling {
+                            trainer,
+                            roofline,
+                            profiler,
+                            micro,
+                            report,
+                        }
+                    }
+                }
+            }
+            Stage::Sampling {
+                mut run,
+                weights,
+                mut compiled,
+                mut warm,
+                mut steps,
+                mut report,
+            } => {
+                if compiled {
+                    run.pump()?;
+                    let done = run.progress().0 as u64;
+                    if warm {
+                        steps.mark(done);
+                    } else if done >= Self::SAMPLE_WARM_UP {
+                        warm = true;
+                        steps.start_at(done);
+                    }
+                    self.status = format!("sampling: step {done}");
+                } else {
+                    let (done, of) = run.warm(Self::COMPILE)?;
+                    compiled = done == of;
+                }
+                if compiled && !steps.goes_on() {
+                    self.gpu.check()?;
+                    report.sample_step_s = steps.median();
+                    report.sample_steps = steps.count();
+                    report.sample_images_per_s = self.options.batch as f64 / report.sample_step_s;
+                    report.sample_flops = run.plan().flops();
+                    report.sample_gflops = report.sample_flops as f64 / report.sample_step_s / 1e9;
+                    report.sample_product_share =
+                        self.share(report.sample_flops, report.sample_step_s);
+                    return Ok(Some(*report));
+                }
+                Stage::Sampling {
+                    run,
+                    weights,
+                    compiled,
+                    warm,
+                    steps,
+                    report,
+                }
+            }
+            Stage::Done => Stage::Done,
+        };
+        Ok(None)
+    }
+
+    /// Waits for the device. Native only.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&mut self) {
+        match &mut self.stage {
+            Stage::Training { trainer, .. } | Stage::Settling { trainer, .. } => trainer.wait(),
+            Stage::Sampling {
+                run,
+                compiled: true,
+                ..
+            } => run.wait(),
+            Stage::Roofline(_) | Stage::Choosing(_) | Stage::Profiling { .. } => self.gpu.wait(),
+            Stage::Compiling(_) | Stage::Sampling { .. } | Stage::Done => {}
+        }
+    }
+
+    fn report(&self, trainer: &Trainer, steps: &Marks, warm: (Duration, u64, u64)) -> BenchReport {
+        let (gpu, options) = (&self.gpu, &self.options);
+        // Of encoded steps, as these run ahead of the finished ones.
+        let encoded = (trainer.step() - warm.2).max(1) as f64;
+        let encode_s = (trainer.encode_time() - warm.0).as_secs_f64() / encoded;
+        let submissions = (trainer.submissions() - warm.1) as f64 / encoded;
+        let train_step_s = steps.median();
+        let (micro, update) = trainer.plans();
+        let train_flops = micro.flops() + update.flops();
+        BenchReport {
+            model: self.model.into(),
+            batch: options.batch,
+            checkpoint_activations: options.checkpoint_activations,
+            adapter: gpu.info.name.clone(),
+            backend: gpu.info.backend.to_string(),
+            driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
+            variants: trainer.variants().to_string(),
+            parameters: trainer.params().iter().map(|p| p.file_len()).sum(),
+            train_images_per_s: options.batch as f64 / train_step_s,
+            sample_images_per_s: 0.0,
+            train_step_s,
+            sample_step_s: 0.0,
+            train_steps: steps.count(),
+            sample_steps: 0,
+            choice_s: self.choosing.as_secs_f64(),
+            first_step_s: 0.0,
+            setup_s: 0.0,
+            peak_bytes: gpu.peak_bytes(),
+            arena_bytes: micro.arena_bytes() + update.arena_bytes(),
+            beyond_parameters_bytes: gpu
+                .peak_bytes()
+                .saturating_sub(5 * trainer.sets().weights.bytes()),
+            dispatches: micro.len() + update.len(),
+            submissions,
+            encode_s,
+            encode_share: encode_s / train_step_s,
+            train_flops,
+            sample_flops: 0,
+            train_gflops: train_flops as f64 / train_step_s / 1e9,
+            sample_gflops: 0.0,
+            train_product_share: self.share(train_flops, train_step_s),
+            sample_product_share: None,
+            profile: None,
+            choices: Choices::of(gpu),
+        }
+    }
+
+    /// Share of the best product's rate, where that was measured.
+    fn share(&self, flops: u64, seconds: f64) -> Option<f64> {
+        let roofline = self.roofline.as_ref()?;
+        Some(flops as f64 / seconds / roofline.flops_per_s)
+    }
+
+    fn begin_sampling(&mut self, report: Box<BenchReport>) -> Result<Stage> {
+        self.status = "sampling: warm-up".into();
+        let (gpu, config) = (&self.gpu, &self.config);
+        let timesteps = config.scheduler.num_train_timesteps;
+        let graph = unet::build(&config.unet, 1, timesteps, false)?.graph;
+        let params = graph.params();
+        let weights = ParamSet::zeros(gpu, "weights", params)?;
+        weights.write(gpu, params, &init::weights(params, 0));
+        let request = SampleRequest {
+            // More than there will be time for.
+            count: self.options.batch * 1_000_000,
+            sampler: "ddpm".into(),
+            steps: timesteps,
+            eta: 0.0,
+            seed: 0,
+            batch: self.options.batch,
+        };
+        let network = Network::from(&config.unet);
+        let run = SampleRun::begin(
+            gpu,
+            Predictor::Network(&network, &weights),
+            &config.scheduler,
+            request,
+            Watch::Nothing,
+        )?;
+        Ok(Stage::Sampling {
+            run: Box::new(run),
+            weights,
+            compiled: false,
+            warm: false,
+            steps: Marks::new(self.options.seconds),
+            report,
+        })
+    }
 }
 
 /// Images of uniform noise to train on.

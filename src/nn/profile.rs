@@ -79,7 +79,7 @@ impl Profiler {
             let i = self.cursor.dispatch();
             let mut last = false;
             let work = TimedWork::submit(gpu, |encoder, writes| {
-                last = plan.encode_one_timed(encoder, &mut self.cursor, writes);
+                last = plan.encode_one_timed(encoder, &mut self.cursor, writes).0;
             })?;
             self.work = Some((i, last, work));
             return Ok(None);

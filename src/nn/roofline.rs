@@ -83,6 +83,11 @@ fn kernels(gpu: &Gpu, all: bool) -> Vec<Kernel> {
             id: KernelId::new("roofline_subgroup", "product").with("LANES", lanes),
             tile: (512, 8),
         });
+        out.push(Kernel {
+            name: format!("8x16 register tiles, one operand shared by {lanes} lanes"),
+            id: KernelId::new("roofline_subgroup", "product_wide").with("LANES", lanes),
+            tile: (512, 16),
+        });
     }
     // Software adapters pay for barriers ten times what they save.
     if all || !gpu.capabilities.software {
