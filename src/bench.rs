@@ -1,19 +1,15 @@
 //! Measurements of this machine: training and sampling speed of named networks, memory, and where the
 //! time goes, kernel by kernel.
 
-#[cfg(not(target_arch = "wasm32"))]
-use std::collections::BTreeMap;
 use std::{sync::Arc, time::Duration};
 
 use web_time::Instant;
 
-#[cfg(not(target_arch = "wasm32"))]
-use crate::nn::{Plan, plan::Cursor};
 use crate::{
     Result,
     data::{Dataset, Images},
     diffusion::{SchedulerConfig, loss_weight::LossType},
-    gpu::Gpu,
+    gpu::{Gpu, timing::Clock},
     nn::{
         init,
         lr_schedule::{LearningRate, LearningRateDecay},
@@ -21,6 +17,9 @@ use crate::{
         network::Network,
         optimizer::AdamConfig,
         plan::Variants,
+        profile::{Profile, Profiler, Timed, median},
+        roofline::{Roofline, RooflineJob},
+        tuning::{Choices, Tuner, VariantTable},
         unet,
         unet_config::{BlockKind, UNetConfig},
     },
@@ -175,20 +174,26 @@ pub struct BenchReport {
     pub train_steps: usize,
     /// Sampling steps measured.
     pub sample_steps: usize,
-    /// Seconds from the start of the set-up to the figures of the first step.
+    /// Seconds of choosing the kernel variants; next to nothing where they were remembered.
+    pub choice_s: f64,
+    /// Seconds from the start of the set-up, without the choice of variants, to the figures of the first step.
     pub first_step_s: f64,
-    /// The same without the time of a step: set-up and compilation.
+    /// What the first step takes beyond a steady one: the choice of variants, set-up and compilation.
     pub setup_s: f64,
     /// Most bytes allocated on the device while training: weights, moments, arena, readback.
     pub peak_bytes: u64,
     /// Bytes of the arena of activations and gradients.
     pub arena_bytes: u64,
+    /// Bytes beyond weights, gradients, Adam's moments and the moving average.
+    pub beyond_parameters_bytes: u64,
     /// Dispatches of a training step.
     pub dispatches: usize,
     /// Submissions of a training step, on average; fewer and larger ones on faster devices.
     pub submissions: f64,
     /// Host seconds to write the inputs of a training step and encode it, on average.
     pub encode_s: f64,
+    /// Their share of a step.
+    pub encode_share: f64,
     /// Operations of a training step, those of direct convolution.
     pub train_flops: u64,
     /// Operations of a sampling step.
@@ -197,38 +202,17 @@ pub struct BenchReport {
     pub train_gflops: f64,
     /// Sampling: the same.
     pub sample_gflops: f64,
+    /// Training: operations a second / those of the best product. Measured with a profile only, like the next ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_product_share: Option<f64>,
+    /// Sampling: the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_product_share: Option<f64>,
     /// The kernels of a training step, slowest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
-}
-
-/// Where the time of a training step goes. Each dispatch is submitted and waited for by itself, which
-/// takes time of its own ([`Profile::floor_s`]).
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Profile {
-    /// Kernels, slowest first.
-    pub kernels: Vec<ProfileLine>,
-    /// Layers with their kernel, slowest first.
-    pub layers: Vec<ProfileLine>,
-    /// Sum of all.
-    pub total_s: f64,
-    /// Seconds of the quickest dispatch: about what submitting and waiting take.
-    pub floor_s: f64,
-}
-
-/// A line of a profile.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct ProfileLine {
-    /// Kernel, or layer and kernel.
-    pub name: String,
-    /// Dispatches.
-    pub count: usize,
-    /// Seconds of all of them together.
-    pub seconds: f64,
-    /// Share of the whole.
-    pub share: f64,
-    /// Their operations / seconds, in units of 10⁹.
-    pub gflops: f64,
+    /// The kernel variants by class, with what was measured.
+    pub choices: Choices,
 }
 
 /// Measures. `status` hears what is going on. Native only.
@@ -245,7 +229,7 @@ pub fn run(
     let mut bench = Bench::begin(gpu, model, *options)?;
     loop {
         status(bench.status());
-        if let Some(report) = bench.pump(status)? {
+        if let Some(report) = bench.pump()? {
             return Ok(report);
         }
         bench.wait();
@@ -261,21 +245,36 @@ pub struct Bench {
     config: TrainConfig,
     stage: Stage,
     status: String,
+    roofline: Option<Roofline>,
+    begun: Option<Instant>,
+    choosing: Duration,
 }
 
 #[derive(Debug)]
 enum Stage {
+    Roofline(Box<RooflineJob>),
+    Choosing(Box<Tuner>),
     Compiling(Box<Trainer>),
     Training {
         trainer: Box<Trainer>,
         steps: Marks,
         /// Encode time, submissions and steps at the end of the warm-up.
         warm: (Duration, u64, u64),
+        /// Steps of the warm-up.
+        warm_up: u64,
     },
     /// Until the steps under way are done.
     Settling {
         trainer: Box<Trainer>,
         stop: u64,
+        report: Box<BenchReport>,
+    },
+    /// The micro-batch's plan, then the update's.
+    Profiling {
+        trainer: Box<Trainer>,
+        roofline: Roofline,
+        profiler: Box<Profiler>,
+        micro: Option<Vec<Timed>>,
         report: Box<BenchReport>,
     },
     Sampling {
@@ -293,7 +292,7 @@ enum Stage {
 impl Bench {
     /// Time at once for compiling.
     const COMPILE: Duration = Duration::from_millis(30);
-    /// The first step compiles; the second lets the pacer learn the device's speed.
+    /// The first step compiles; the second lets the pacer learn the device's speed, where a step is not long.
     const TRAIN_WARM_UP: u64 = 2;
     /// The same when sampling.
     const SAMPLE_WARM_UP: u64 = 3;
@@ -304,16 +303,32 @@ impl Bench {
     /// A device that is too small.
     pub fn begin(gpu: &Arc<Gpu>, model: &BenchModel, options: BenchOptions) -> Result<Self> {
         let config = model.train_config(options.batch, options.checkpoint_activations);
-        let dataset = Arc::new(synthetic(&config)?);
-        let trainer = Trainer::begin(gpu, config.clone(), dataset, &Start::Random)?;
+        let stage = if options.profile {
+            Stage::Roofline(Box::new(RooflineJob::new(gpu)?))
+        } else {
+            Self::begin_choosing(gpu, &config)?
+        };
         Ok(Self {
             gpu: Arc::clone(gpu),
             model: model.name,
             options,
             config,
-            stage: Stage::Compiling(Box::new(trainer)),
-            status: "setting up and compiling".into(),
+            stage,
+            status: "setting up".into(),
+            roofline: None,
+            begun: None,
+            choosing: Duration::ZERO,
         })
+    }
+
+    fn begin_choosing(gpu: &Arc<Gpu>, config: &TrainConfig) -> Result<Stage> {
+        // As the page trains: on a software adapter with the defaults.
+        let tuner = if cfg!(target_arch = "wasm32") && gpu.capabilities.software {
+            Tuner::new(gpu, &[], false)
+        } else {
+            Tuner::for_network(gpu, &Network::from(&config.unet))?
+        };
+        Ok(Stage::Choosing(Box::new(tuner)))
     }
 
     /// What is going on, in a few words.
@@ -322,12 +337,37 @@ impl Bench {
     }
 
     /// Goes on, for as long as there is room for submissions, without waiting; the figures once they are there.
-    /// `status` hears of a profile, which is the only thing that waits.
     ///
     /// # Errors
     /// A device that fails or is too small.
-    pub fn pump(&mut self, status: &mut dyn FnMut(&str)) -> Result<Option<BenchReport>> {
+    pub fn pump(&mut self) -> Result<Option<BenchReport>> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Roofline(mut job) => {
+                self.status = "roofline: a matrix product and a copy".into();
+                self.roofline = job.pump(Self::COMPILE)?;
+                if self.roofline.is_none() {
+                    Stage::Roofline(job)
+                } else {
+                    drop(job);
+                    Self::begin_choosing(&self.gpu, &self.config)?
+                }
+            }
+            Stage::Choosing(mut tuner) => {
+                let begun = *self.begun.get_or_insert_with(Instant::now);
+                let (done, of) = tuner.progress();
+                self.status = format!("choosing kernel variants: {done} of {of}");
+                if tuner.pump(Self::COMPILE)? {
+                    drop(tuner);
+                    self.choosing = begun.elapsed();
+                    self.gpu.restart_peak();
+                    let dataset = Arc::new(synthetic(&self.config)?);
+                    let config = self.config.clone();
+                    let trainer = Trainer::begin(&self.gpu, config, dataset, &Start::Random)?;
+                    Stage::Compiling(Box::new(trainer))
+                } else {
+                    Stage::Choosing(tuner)
+                }
+            }
             Stage::Compiling(mut trainer) => {
                 let (done, of) = trainer.warm(Self::COMPILE)?;
                 self.status = format!("compiling: {done} of {of}");
@@ -339,6 +379,7 @@ impl Bench {
                         trainer,
                         steps: Marks::new(self.options.seconds),
                         warm: (Duration::ZERO, 0, 0),
+                        warm_up: Self::TRAIN_WARM_UP,
                     }
                 }
             }
@@ -346,12 +387,16 @@ impl Bench {
                 mut trainer,
                 mut steps,
                 mut warm,
+                mut warm_up,
             } => {
                 for report in trainer.pump(u64::MAX)? {
-                    if report.step == Self::TRAIN_WARM_UP {
+                    if trainer.first_step().is_some_and(|t| t > LONG) {
+                        warm_up = warm_up.min(report.step);
+                    }
+                    if report.step == warm_up {
                         warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
-                        steps.start_at(Self::TRAIN_WARM_UP);
-                    } else if report.step > Self::TRAIN_WARM_UP {
+                        steps.start_at(warm_up);
+                    } else if report.step > warm_up {
                         steps.mark(report.step);
                         self.status = format!("training: step {}", report.step);
                     }
@@ -361,6 +406,7 @@ impl Bench {
                         trainer,
                         steps,
                         warm,
+                        warm_up,
                     }
                 } else {
                     Stage::Settling {
@@ -378,17 +424,61 @@ impl Bench {
                 if trainer.is_settled() && trainer.step() >= stop {
                     let first = trainer.first_step().unwrap_or_default().as_secs_f64();
                     report.first_step_s = first;
-                    report.setup_s = (first - report.train_step_s).max(0.0);
-                    report.profile = self.profile(&trainer, status);
+                    report.setup_s = report.choice_s + (first - report.train_step_s).max(0.0);
                     self.gpu.check()?;
-                    drop(trainer);
-                    self.begin_sampling(report)?
+                    if let Some(roofline) = self.roofline.clone() {
+                        Stage::Profiling {
+                            trainer,
+                            roofline,
+                            profiler: Box::default(),
+                            micro: None,
+                            report,
+                        }
+                    } else {
+                        drop(trainer);
+                        self.begin_sampling(report)?
+                    }
                 } else {
                     trainer.pump(stop)?;
                     Stage::Settling {
                         trainer,
                         stop,
                         report,
+                    }
+                }
+            }
+            Stage::Profiling {
+                trainer,
+                roofline,
+                mut profiler,
+                mut micro,
+                mut report,
+            } => {
+                let (first, second) = trainer.plans();
+                let plan = if micro.is_none() { first } else { second };
+                let times = profiler.pump(&self.gpu, plan)?;
+                let (done, of) = profiler.progress(plan);
+                self.status = format!("profile of a step: {done} of {of}");
+                match (times, micro.take()) {
+                    (Some(update), Some(mut all)) => {
+                        all.extend(update);
+                        let clock = Clock::of(&self.gpu);
+                        report.profile = Some(Profile::new(&all, roofline, clock));
+                        drop(trainer);
+                        self.begin_sampling(report)?
+                    }
+                    (times, before) => {
+                        if times.is_some() {
+                            profiler = Box::default();
+                        }
+                        micro = times.or(before);
+                        Stage::Profiling {
+                            trainer,
+                            roofline,
+                            profiler,
+                            micro,
+                            report,
+                        }
                     }
                 }
             }
@@ -421,6 +511,8 @@ impl Bench {
                     report.sample_images_per_s = self.options.batch as f64 / report.sample_step_s;
                     report.sample_flops = run.plan().flops();
                     report.sample_gflops = report.sample_flops as f64 / report.sample_step_s / 1e9;
+                    report.sample_product_share =
+                        self.share(report.sample_flops, report.sample_step_s);
                     return Ok(Some(*report));
                 }
                 Stage::Sampling {
@@ -447,6 +539,7 @@ impl Bench {
                 compiled: true,
                 ..
             } => run.wait(),
+            Stage::Roofline(_) | Stage::Choosing(_) | Stage::Profiling { .. } => self.gpu.wait(),
             Stage::Compiling(_) | Stage::Sampling { .. } | Stage::Done => {}
         }
     }
@@ -475,35 +568,33 @@ impl Bench {
             sample_step_s: 0.0,
             train_steps: steps.count(),
             sample_steps: 0,
+            choice_s: self.choosing.as_secs_f64(),
             first_step_s: 0.0,
             setup_s: 0.0,
             peak_bytes: gpu.peak_bytes(),
             arena_bytes: micro.arena_bytes() + update.arena_bytes(),
+            beyond_parameters_bytes: gpu
+                .peak_bytes()
+                .saturating_sub(5 * trainer.sets().weights.bytes()),
             dispatches: micro.len() + update.len(),
             submissions,
             encode_s,
+            encode_share: encode_s / train_step_s,
             train_flops,
             sample_flops: 0,
             train_gflops: train_flops as f64 / train_step_s / 1e9,
             sample_gflops: 0.0,
+            train_product_share: self.share(train_flops, train_step_s),
+            sample_product_share: None,
             profile: None,
+            choices: Choices::of(gpu),
         }
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
-    fn profile(&self, trainer: &Trainer, status: &mut dyn FnMut(&str)) -> Option<Profile> {
-        self.options.profile.then(|| {
-            let (micro, update) = trainer.plans();
-            let mut all = time_dispatches(&self.gpu, micro, "forward and backward", status);
-            all.extend(time_dispatches(&self.gpu, update, "update", status));
-            summarise(&all)
-        })
-    }
-
-    /// It would have to wait.
-    #[cfg(target_arch = "wasm32")]
-    fn profile(&self, _trainer: &Trainer, _status: &mut dyn FnMut(&str)) -> Option<Profile> {
-        None
+    /// Share of the best product's rate, where that was measured.
+    fn share(&self, flops: u64, seconds: f64) -> Option<f64> {
+        let roofline = self.roofline.as_ref()?;
+        Some(flops as f64 / seconds / roofline.flops_per_s)
     }
 
     fn begin_sampling(&mut self, report: Box<BenchReport>) -> Result<Stage> {
@@ -565,6 +656,9 @@ pub fn synthetic(config: &TrainConfig) -> Result<Dataset> {
     Ok(Dataset::new("noise".into(), images, test, Vec::new()))
 }
 
+/// What is long for a step.
+const LONG: Duration = Duration::from_secs(8);
+
 /// Times at which a counter of steps was seen to go on, and what follows from them.
 #[derive(Debug)]
 struct Marks {
@@ -591,10 +685,14 @@ impl Marks {
         self.last = (Some(now), step);
     }
 
-    /// Whether there is time left, or too little has been seen.
+    /// Whether there is time left, or too little has been seen; of steps that take long, one is enough.
     fn goes_on(&self) -> bool {
-        self.begun
-            .is_none_or(|t| t.elapsed().as_secs_f64() < self.seconds || self.stretches.len() < 3)
+        let enough = |t: Duration| match self.stretches.len() {
+            0 => false,
+            1 | 2 => t > LONG && t.as_secs_f64() >= self.seconds,
+            _ => t.as_secs_f64() >= self.seconds,
+        };
+        self.begun.is_none_or(|t| !enough(t.elapsed()))
     }
 
     fn mark(&mut self, step: u64) {
@@ -619,96 +717,11 @@ impl Marks {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => 0.5 * (values[n / 2 - 1] + values[n / 2]),
-    }
-}
-
-/// Times a plan is run for a profile.
-#[cfg(not(target_arch = "wasm32"))]
-const PROFILE_RUNS: usize = 3;
-
-#[cfg(not(target_arch = "wasm32"))]
-struct Timed {
-    kernel: String,
-    layer: String,
-    seconds: f64,
-    flops: u64,
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn time_dispatches(gpu: &Gpu, plan: &Plan, what: &str, status: &mut dyn FnMut(&str)) -> Vec<Timed> {
-    let mut times = vec![Vec::with_capacity(PROFILE_RUNS); plan.len()];
-    for run in 0..PROFILE_RUNS {
-        let mut cursor = Cursor::default();
-        for (i, slot) in times.iter_mut().enumerate() {
-            status(&format!(
-                "profile of {what}, run {} of {PROFILE_RUNS}: {i} of {}",
-                run + 1,
-                plan.len()
-            ));
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            plan.encode_one(&mut encoder, &mut cursor);
-            let commands = encoder.finish();
-            let begun = Instant::now();
-            gpu.submit(commands, || {});
-            gpu.wait();
-            slot.push(begun.elapsed().as_secs_f64());
-        }
-    }
-    plan.dispatches()
-        .iter()
-        .zip(times)
-        .map(|(d, times)| Timed {
-            kernel: d.kernel.to_string(),
-            layer: d.label.to_string(),
-            seconds: median(times),
-            flops: d.flops,
-        })
-        .collect()
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn summarise(all: &[Timed]) -> Profile {
-    let total_s: f64 = all.iter().map(|t| t.seconds).sum();
-    let by = |key: &dyn Fn(&Timed) -> String| {
-        let mut groups: BTreeMap<String, (usize, f64, u64)> = BTreeMap::new();
-        for timed in all {
-            let group = groups.entry(key(timed)).or_default();
-            group.0 += 1;
-            group.1 += timed.seconds;
-            group.2 += timed.flops;
-        }
-        let mut lines: Vec<ProfileLine> = groups
-            .into_iter()
-            .map(|(name, (count, seconds, flops))| ProfileLine {
-                name,
-                count,
-                seconds,
-                share: seconds / total_s,
-                gflops: flops as f64 / seconds / 1e9,
-            })
-            .collect();
-        lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        lines
-    };
-    Profile {
-        kernels: by(&|t| t.kernel.clone()),
-        layers: by(&|t| format!("{}: {}", t.layer, t.kernel)),
-        total_s,
-        floor_s: all.iter().map(|t| t.seconds).fold(f64::INFINITY, f64::min),
-    }
-}
-
 /// The kernel variants that this device gets, in words, and all that it can run.
 pub fn variants(gpu: &Gpu) -> (String, Vec<String>) {
     let all = Variants::all(gpu);
     (
-        Variants::choose(gpu).to_string(),
+        VariantTable::of(gpu).to_string(),
         all.iter().map(ToString::to_string).collect(),
     )
 }
@@ -716,13 +729,6 @@ pub fn variants(gpu: &Gpu) -> (String, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(vec![]).is_nan());
-    }
 
     #[test]
     fn the_models_are_those_of_the_peers() {
@@ -733,26 +739,5 @@ mod tests {
         let count = |name| model(name).expect(name).unet().param_count();
         assert_eq!(count("cifar"), 35_746_307);
         assert_eq!(count("mnist32"), 1_112_801);
-    }
-
-    #[test]
-    fn a_profile_adds_up() {
-        let timed = |kernel: &str, seconds, flops| Timed {
-            kernel: kernel.into(),
-            layer: "l".into(),
-            seconds,
-            flops,
-        };
-        let profile = summarise(&[
-            timed("a", 1.0, 1_000_000_000),
-            timed("b", 3.0, 0),
-            timed("a", 1.0, 3_000_000_000),
-        ]);
-        assert_eq!((profile.total_s, profile.floor_s), (5.0, 1.0));
-        let names: Vec<&str> = profile.kernels.iter().map(|k| k.name.as_str()).collect();
-        assert_eq!(names, ["b", "a"]);
-        assert_eq!(profile.kernels[1].count, 2);
-        assert!((profile.kernels[1].share - 0.4).abs() < 1e-12);
-        assert!((profile.kernels[1].gflops - 2.0).abs() < 1e-12);
     }
 }

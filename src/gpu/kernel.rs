@@ -2,7 +2,7 @@
 //! are declared once, in the shader, and can be shared.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -92,6 +92,9 @@ pub struct Kernel {
     pub layout: wgpu::BindGroupLayout,
     /// The binding numbers of group 0 that hold storage buffers, ascending.
     pub storage: Vec<u32>,
+    /// For each of them, how often its range goes between memory and the kernel: once where it is read or written,
+    /// twice where it is both.
+    pub traffic: Vec<u32>,
     /// Bytes of the `Params` struct; 0 without one.
     pub params_bytes: u32,
     /// How fast it has been seen to be.
@@ -144,6 +147,8 @@ pub fn device_source_of(id: &KernelId) -> Option<String> {
 pub struct Reflection {
     /// Storage bindings of group 0 that the entry point uses.
     pub storage: Vec<u32>,
+    /// See [`Kernel::traffic`].
+    pub traffic: Vec<u32>,
     /// Bytes of the uniform at group 0, binding 0, when used.
     pub params_bytes: u32,
     /// Bytes of workgroup memory.
@@ -178,10 +183,12 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
     let used = info.get_entry_point(index);
     let mut out = Reflection {
         storage: Vec::new(),
+        traffic: Vec::new(),
         params_bytes: 0,
         workgroup_bytes: 0,
         workgroup_size: entry.workgroup_size,
     };
+    let mut passes = BTreeMap::new();
     for (handle, var) in module.global_variables.iter() {
         if used[handle].is_empty() {
             continue;
@@ -196,6 +203,8 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
                     )));
                 }
                 out.storage.push(b.binding);
+                let both = naga::valid::GlobalUse::READ | naga::valid::GlobalUse::WRITE;
+                passes.insert(b.binding, 1 + u32::from(used[handle].contains(both)));
             }
             (naga::AddressSpace::Uniform, Some(b)) if b.group == 0 && b.binding == 0 => {
                 out.params_bytes = bytes();
@@ -214,6 +223,7 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
         }
     }
     out.storage.sort_unstable();
+    out.traffic = passes.into_values().collect();
     Ok(out)
 }
 
@@ -373,6 +383,7 @@ impl KernelCache {
             pipeline,
             layout,
             storage: reflection.storage,
+            traffic: reflection.traffic,
             params_bytes: reflection.params_bytes,
             speed: Arc::default(),
         })

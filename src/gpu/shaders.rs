@@ -56,6 +56,8 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/time_embedding"),
     wgsl!("loss", "channels", "state"),
     wgsl!("optimizer/adam", "state"),
+    wgsl!("roofline"),
+    wgsl!("roofline_subgroup"),
 ];
 
 /// Constants that stand before a kernel's source: names and values.
@@ -78,6 +80,7 @@ static CONSTANTS: &[(&str, &[Constants])] = &[
         &[&[("LANES", 4)], &[("LANES", 8)]],
     ),
     ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
+    ("roofline_subgroup", &[&[("LANES", 4)], &[("LANES", 8)]]),
 ];
 
 impl Shader {
@@ -103,7 +106,7 @@ mod tests {
             cloud, film,
             kernel::{self, KernelId},
         },
-        nn::{batch, exact, layers, loss, optimizer, sample_step},
+        nn::{batch, exact, layers, loss, optimizer, roofline, sample_step},
     };
 
     /// The host's `Params` of each kernel file.
@@ -135,6 +138,8 @@ mod tests {
             ("layers/time_embedding", size_of::<time_embedding::Params>()),
             ("loss", size_of::<loss::Params>()),
             ("optimizer/adam", size_of::<optimizer::Params>()),
+            ("roofline", size_of::<roofline::Params>()),
+            ("roofline_subgroup", size_of::<roofline::Params>()),
         ]
     }
 

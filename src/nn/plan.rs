@@ -6,6 +6,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use web_time::Instant;
 
+use super::{
+    tensor::Shape,
+    tuning::{ShapeClass, VariantTable},
+};
 use crate::gpu::{
     Gpu, GpuError, View,
     kernel::{Kernel, KernelId, Speed},
@@ -21,6 +25,14 @@ struct TensorInfo {
     label: String,
     words: u64,
     external: Option<View>,
+    /// Not in the arena and nowhere else yet: only good for planning.
+    planned: bool,
+}
+
+impl TensorInfo {
+    const fn is_outside(&self) -> bool {
+        self.external.is_some() || self.planned
+    }
 }
 
 /// A tensor, or a part of one, bound to a kernel.
@@ -152,7 +164,8 @@ impl std::fmt::Display for Variants {
 /// Collects dispatches.
 #[derive(Debug, Default)]
 pub struct PlanBuilder {
-    variants: Variants,
+    variants: VariantTable,
+    class: ShapeClass,
     tensors: Vec<TensorInfo>,
     dispatches: Vec<Dispatch>,
     label: Option<Arc<str>>,
@@ -166,16 +179,21 @@ impl PlanBuilder {
     }
 
     /// An empty plan with the given kernel variants.
-    pub fn with_variants(variants: Variants) -> Self {
+    pub fn with_variants(variants: impl Into<VariantTable>) -> Self {
         Self {
-            variants,
+            variants: variants.into(),
             ..Self::default()
         }
     }
 
-    /// The kernel variants to emit.
+    /// The kernel variants to emit, for a layer of the shape that was set last.
     pub const fn variants(&self) -> Variants {
-        self.variants
+        self.variants.get(self.class)
+    }
+
+    /// Says what the layer that comes next puts out: its class decides on the variants.
+    pub const fn set_shape(&mut self, output: Shape) {
+        self.class = ShapeClass::of(output);
     }
 
     /// A tensor that lives in the arena from the first dispatch that touches it to the last.
@@ -184,6 +202,7 @@ impl PlanBuilder {
             label: label.into(),
             words: words as u64,
             external: None,
+            planned: false,
         });
         TensorId(self.tensors.len() - 1)
     }
@@ -194,6 +213,19 @@ impl PlanBuilder {
             label: label.into(),
             words: view.bytes / 4,
             external: Some(view.clone()),
+            planned: false,
+        });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// Stands for a tensor outside the arena that is not allocated, so that memory can be planned without taking any.
+    /// Such a plan must not be begun.
+    pub(crate) fn outside(&mut self, label: impl Into<String>, words: u64) -> TensorId {
+        self.tensors.push(TensorInfo {
+            label: label.into(),
+            words,
+            external: None,
+            planned: true,
         });
         TensorId(self.tensors.len() - 1)
     }
@@ -248,7 +280,7 @@ impl PlanBuilder {
         for (i, dispatch) in self.dispatches.iter().enumerate() {
             for (_, arg) in &dispatch.args {
                 let info = &self.tensors[arg.tensor.0];
-                if info.external.is_some() {
+                if info.is_outside() {
                     continue;
                 }
                 out.entry(arg.tensor)
@@ -263,7 +295,7 @@ impl PlanBuilder {
         let end = self.dispatches.len();
         for &tensor in &self.keep {
             let info = &self.tensors[tensor.0];
-            if info.external.is_none() {
+            if !info.is_outside() {
                 out.insert(
                     tensor,
                     Lifetime {
@@ -281,6 +313,12 @@ impl PlanBuilder {
     pub fn arena_bytes(&self, limit: u64) -> u64 {
         let lives: Vec<Lifetime> = self.lifetimes().into_values().collect();
         memory::place(&lives, limit).1.iter().sum()
+    }
+
+    /// The bytes that [`PlanBuilder::begin`] would allocate on the device: the arena, and what dispatching takes.
+    pub fn device_bytes(&self, gpu: &Gpu) -> u64 {
+        let cap = gpu.max_binding() / memory::ALIGN * memory::ALIGN;
+        self.arena_bytes(cap) + small_bytes(self.dispatches.len() as u64, stride(gpu))
     }
 
     /// Allocates, compiles and binds.
@@ -347,7 +385,7 @@ impl PlanBuilder {
             }
         }
 
-        let stride = memory::ALIGN.max(u64::from(gpu.limits.min_uniform_buffer_offset_alignment));
+        let stride = stride(gpu);
         let count = self.dispatches.len() as u64;
         let params = gpu.create_buffer(
             "params",
@@ -380,7 +418,6 @@ impl PlanBuilder {
             }],
         });
 
-        let bytes = sizes.iter().sum::<u64>() + (count * stride).max(stride);
         Ok(Plan {
             gpu: Arc::clone(gpu),
             flops: self.flops(),
@@ -388,9 +425,7 @@ impl PlanBuilder {
             dispatches: self.dispatches,
             views,
             chunks,
-            small_bytes: bytes - sizes.iter().sum::<u64>()
-                + 16 * memory::ALIGN
-                + SLICE_SLOTS * stride,
+            small_bytes: small_bytes(count, stride),
             params,
             nothing,
             slices,
@@ -411,6 +446,16 @@ fn bind(binding: u32, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::B
     }
 }
 
+/// Bytes from one dispatch's `Params` to the next one's.
+fn stride(gpu: &Gpu) -> u64 {
+    memory::ALIGN.max(u64::from(gpu.limits.min_uniform_buffer_offset_alignment))
+}
+
+/// Bytes of what a plan allocates besides its arena: `Params`, the stand-in for absent operands, slices.
+fn small_bytes(dispatches: u64, stride: u64) -> u64 {
+    (dispatches * stride).max(stride) + 16 * memory::ALIGN + SLICE_SLOTS * stride
+}
+
 /// Cut points that one submission can hold; a dispatch that is cut uses one a piece.
 const SLICE_SLOTS: u64 = 64;
 /// Workgroups in one dimension of a dispatch; WebGPU allows 65535.
@@ -423,6 +468,7 @@ struct Step {
     tiles: u32,
     /// Operations plus bytes, weighted.
     units: f64,
+    bytes: u64,
 }
 
 /// What was encoded, and how long it is thought to take.
@@ -525,8 +571,8 @@ impl Plan {
             let at = i as u64 * self.stride;
             entries.push(bind(0, &self.params, at, u64::from(kernel.params_bytes)));
         }
-        let mut moved = 0;
-        for &binding in &kernel.storage {
+        let (mut moved, mut bytes_moved) = (0, 0);
+        for (&binding, &passes) in kernel.storage.iter().zip(&kernel.traffic) {
             let arg = d.args.iter().find(|a| a.0 == binding).map(|a| a.1);
             if let Some(arg) = arg {
                 let view = &self.views[&arg.tensor];
@@ -536,6 +582,7 @@ impl Plan {
                     arg.words
                 };
                 moved += 4 * words;
+                bytes_moved += u64::from(passes) * 4 * words;
                 // Bindings are sized in whole vec4s; every allocation is padded to 256 bytes.
                 let bytes = (4 * words).div_ceil(16) * 16;
                 let at = view.offset + 4 * arg.first;
@@ -555,6 +602,7 @@ impl Plan {
             kernel,
             group,
             tiles: d.tiles,
+            bytes: bytes_moved,
         })
     }
 
@@ -589,6 +637,13 @@ impl Plan {
         &self.dispatches
     }
 
+    /// Bytes that dispatch `index` moves at least: every range that is bound, once if its kernel reads or writes it
+    /// and twice if it does both. A range that is read many times counts once, as a cache could hold it; an output
+    /// that the kernel may add to counts twice even where this dispatch only writes it.
+    pub fn bytes_of(&self, index: usize) -> u64 {
+        self.steps.get(index).map_or(0, |s| s.bytes)
+    }
+
     /// The arena's chunks, whole (tests fill them with guard values).
     pub fn arena(&self) -> Vec<View> {
         self.chunks
@@ -613,7 +668,21 @@ impl Plan {
         cursor: &mut Cursor,
         budget: f64,
     ) -> (bool, Work) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        self.encode_timed(encoder, cursor, budget, None)
+    }
+
+    /// [`Plan::encode`] with timestamps around it.
+    pub fn encode_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+        budget: f64,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) -> (bool, Work) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes,
+        });
         let mut work = Work::default();
         let mut slot = 1;
         while cursor.dispatch < self.steps.len() {
@@ -669,9 +738,22 @@ impl Plan {
         encoder: &mut wgpu::CommandEncoder,
         cursor: &mut Cursor,
     ) -> (bool, Work) {
+        self.encode_one_timed(encoder, cursor, None)
+    }
+
+    /// [`Plan::encode_one`] with timestamps around it.
+    pub fn encode_one_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) -> (bool, Work) {
         let mut work = Work::default();
         if let Some(step) = self.steps.get(cursor.dispatch) {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes,
+            });
             self.dispatch(&mut pass, step, 0, step.tiles);
             work.add(&step.kernel.speed, self.seconds(step));
             cursor.dispatch += 1;

@@ -69,6 +69,8 @@ pub enum Event {
     Train(TrainEvent),
     /// The 2-D lab.
     Lab(LabEvent),
+    /// Kernel variants were measured: what to keep for [`crate::nn::tuning::restore`] at the next start.
+    Tuned(Arc<serde_json::Value>),
     /// Measuring the device.
     Bench(BenchEvent),
     /// A file, for the user to save.

@@ -8,7 +8,7 @@ use super::{
     TrainError, checkpoint,
     command::{
         BenchRequest, Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice,
-        ProbeRequest, TrainCommand,
+        ProbeRequest, TrainCommand, TrainSpec,
     },
     event::{BenchEvent, Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
     jobs::{
@@ -26,7 +26,11 @@ use crate::{
     bench::{self, Bench, BenchOptions},
     data::{self, BUILT_IN, Dataset, LoadOptions, Opening},
     gpu::{Gpu, GpuError, film::Painter},
-    nn::model::ParamSet,
+    nn::{
+        model::ParamSet,
+        network::Network,
+        tuning::{self, Tuner},
+    },
 };
 
 /// What a session did in a [`Session::pump`].
@@ -91,6 +95,8 @@ pub struct Session {
     probe: Option<ProbeJob>,
     probe_next: Option<ProbeRequest>,
     training: Option<TrainingJob>,
+    /// A run that waits for the choice of kernel variants.
+    tuning: Option<(Tuner, Box<TrainSpec>, Arc<Dataset>)>,
     /// A data set that is being read and decoded.
     opening: Option<Box<dyn Opening>>,
     /// A checkpoint that waits for its data.
@@ -136,6 +142,7 @@ impl Session {
             probe: None,
             probe_next: None,
             training: None,
+            tuning: None,
             opening: None,
             restore: None,
             exports: VecDeque::new(),
@@ -224,7 +231,7 @@ impl Session {
         let Some(measuring) = &mut self.bench else {
             return Ok(Pumped::Idle);
         };
-        if let Some(report) = measuring.bench.pump(&mut |_| {})? {
+        if let Some(report) = measuring.bench.pump()? {
             self.bench = None;
             let done = BenchEvent::Done(Box::new(report));
             self.events.push_back(Event::Bench(done));
@@ -382,6 +389,16 @@ impl Session {
                     return Err(TrainError::NoData.into());
                 };
                 self.close_training();
+                // Software adapters have settled defaults, and measuring would hold up what is drawn on them.
+                if !self.gpu.capabilities.software {
+                    let tuner = Tuner::for_network(&self.gpu, &Network::from(&spec.config.unet))?;
+                    if !tuner.is_done() {
+                        let preparing = TrainEvent::Status(TrainStatus::Preparing);
+                        self.events.push_back(Event::Train(preparing));
+                        self.tuning = Some((tuner, spec, data));
+                        return Ok(());
+                    }
+                }
                 let job = TrainingJob::start(&self.gpu, *spec, &data)?;
                 self.open_training(job);
             }
@@ -424,6 +441,24 @@ impl Session {
             self.model = None;
         }
         self.training = None;
+        self.tuning = None;
+    }
+
+    /// Goes on with the choice of kernel variants; begins the run that waits for it once it is made.
+    fn pump_tuning(&mut self) -> Result<Pumped> {
+        let Some((tuner, ..)) = &mut self.tuning else {
+            return Ok(Pumped::Idle);
+        };
+        if !tuner.pump(Duration::from_millis(8))? {
+            return Ok(Pumped::Waiting);
+        }
+        if let Some((_, spec, data)) = self.tuning.take() {
+            let known = tuning::document(&self.gpu);
+            self.events.push_back(Event::Tuned(Arc::new(known)));
+            let job = TrainingJob::start(&self.gpu, *spec, &data)?;
+            self.open_training(job);
+        }
+        Ok(Pumped::Busy)
     }
 
     fn restore(&mut self, bytes: &Arc<[u8]>) -> Result<()> {
@@ -551,6 +586,9 @@ impl Session {
             if self.lab_next {
                 return (Job::Lab, self.pump_lab());
             }
+        }
+        if self.tuning.is_some() {
+            return (Job::Training, self.pump_tuning());
         }
         (Job::Training, self.pump_training())
     }

@@ -24,10 +24,11 @@ use crate::{
         Plan, PlanBuilder, Shape, batch,
         model::ParamSet,
         network::Network,
-        plan::{Cursor, Variants, Work},
+        plan::{Cursor, Work},
         sample_step::{self, SampleStepIo, StepNoise},
         state::{RandomStep, STATE_WORDS, StepState},
         tensor,
+        tuning::VariantTable,
     },
     rng::stream,
 };
@@ -305,7 +306,7 @@ impl SampleRun {
         views[4].write(gpu, 0, denoise.table());
         views[7].write(gpu, 0, denoise.components());
 
-        let variants = Variants::choose(gpu);
+        let variants = VariantTable::of(gpu);
         let mut start = PlanBuilder::with_variants(variants);
         let state = start.external("state", &views[0]);
         let x = start.external("x", &views[1]);

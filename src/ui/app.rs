@@ -93,6 +93,7 @@ impl App {
             render.queue.clone(),
             render.adapter.get_info(),
         );
+        platform::recall_kernels(&gpu);
         let wake = platform::waker(&cc.egui_ctx);
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
         theme::install(&cc.egui_ctx);

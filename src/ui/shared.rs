@@ -130,6 +130,7 @@ impl Shared {
             Event::Failed { message, .. } | Event::DeviceLost { message } => {
                 self.notify(message.clone(), true);
             }
+            Event::Tuned(known) => super::platform::remember_kernels(known),
             Event::Forward(_)
             | Event::Reverse(_)
             | Event::Probe(_)

@@ -18,10 +18,12 @@ use crate::{
         batch::{self, QSample},
         loss,
         model::ParamSet,
-        plan::{Cursor, Variants, Work},
+        plan::{Cursor, Work},
         sample_step::{self, SampleStepIo, StepNoise},
         state::{STATE_WORDS, STATS_WORDS, StepState, StepStats},
-        tensor, unet,
+        tensor,
+        tuning::VariantTable,
+        unet,
         unet_config::UNetConfig,
     },
     session::{
@@ -143,7 +145,7 @@ impl ProbeJob {
         views[4].write(gpu, 0, &model.time_table);
         views[5].write(gpu, 0, &steps);
         views[6].write(gpu, 0, &q_table);
-        let mut plan = PlanBuilder::with_variants(Variants::choose(gpu));
+        let mut plan = PlanBuilder::with_variants(VariantTable::of(gpu));
         let [
             state,
             x0,

@@ -10,6 +10,7 @@ use noiselab::{
         kernel::{KernelId, device_source_of},
         shaders::SHADERS,
     },
+    nn::tuning,
     session::{
         command::Command,
         event::{BenchEvent, Event, ReverseEvent, TrainEvent},
@@ -186,6 +187,24 @@ pub fn poll(link: &mut Link) -> Vec<Event> {
         }
     }
     events
+}
+
+/// The key of the kernel variants.
+const KERNELS: &str = "kernels";
+
+/// Takes over the kernel variants that were measured in this browser before; what is damaged is ignored.
+pub fn recall_kernels(gpu: &noiselab::gpu::Gpu) {
+    let Some(text) = recall(KERNELS) else { return };
+    let known = serde_json::from_str(&text).map_err(|e| e.to_string());
+    if let Err(reason) = known.and_then(|known| tuning::restore(gpu, &known)) {
+        log::warn!("the kernel variants are measured anew ({reason})");
+    }
+}
+
+/// Remembers kernel variants.
+pub fn remember_kernels(known: &serde_json::Value) {
+    let before = recall(KERNELS).and_then(|text| serde_json::from_str(&text).ok());
+    remember(KERNELS, &tuning::merged(before.as_ref(), known).to_string());
 }
 
 /// A remembered value.
