@@ -882,7 +882,7 @@ fn emit_micro(
     let grad = plan.tensor("gradient of the output", words);
     let (simple_weight, bound_weight) = loss::loss_weights(config.loss, timesteps);
     let needs_bound = !matches!(config.loss, LossType::Simple);
-    let bound_inputs = needs_bound.then(|| loss::Bound {
+    let bound_inputs = needs_bound.then_some(loss::Bound {
         x0,
         x_t,
         t,
