@@ -33,6 +33,13 @@ window() {
 page() {
     (cd "$root/tests/browser" && if [[ ! -d node_modules ]]; then npm install --no-package-lock --no-audit --no-fund --silent; fi)
     node "$root/tests/browser/screens.mjs" "$root/dist" "$out"
+    # Small enough to be kept: 256 colours where a picture is large.
+    local file
+    for file in "$out"/page-*.png; do
+        mogrify -strip "$file"
+        if (($(wc -c <"$file") > 200000)); then mogrify +dither -colors 256 "$file"; fi
+        echo "$file"
+    done
 }
 
 case "${1:-both}" in

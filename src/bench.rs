@@ -1,30 +1,33 @@
 //! Measurements of this machine: training and sampling speed of named networks, memory, and where the
 //! time goes, kernel by kernel.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::BTreeMap;
+use std::{sync::Arc, time::Duration};
 
+use web_time::Instant;
+
+#[cfg(not(target_arch = "wasm32"))]
+use crate::nn::{Plan, plan::Cursor};
 use crate::{
     Result,
     data::{Dataset, Images},
     diffusion::{SchedulerConfig, loss_weight::LossType},
     gpu::Gpu,
     nn::{
-        Plan, init,
+        init,
         lr_schedule::{LearningRate, LearningRateDecay},
         model::ParamSet,
+        network::Network,
         optimizer::AdamConfig,
-        plan::{Cursor, Variants},
+        plan::Variants,
         unet,
         unet_config::{BlockKind, UNetConfig},
     },
     rng::{self, Draw},
     session::{
         config::{TrainConfig, preset},
-        sampling::{SampleRequest, SampleRun},
+        sampling::{Predictor, SampleRequest, SampleRun, Watch},
         trainer::{Start, Trainer},
     },
 };
@@ -228,141 +231,315 @@ pub struct ProfileLine {
     pub gflops: f64,
 }
 
-/// Measures. `status` hears what is going on.
+/// Measures. `status` hears what is going on. Native only.
 ///
 /// # Errors
 /// A device that fails or is too small.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn run(
     gpu: &Arc<Gpu>,
     model: &BenchModel,
     options: &BenchOptions,
     status: &mut dyn FnMut(&str),
 ) -> Result<BenchReport> {
-    let config = model.train_config(options.batch, options.checkpoint_activations);
-    let dataset = Arc::new(synthetic(&config)?);
-    status("setting up and compiling");
-    let mut trainer = Trainer::new(
-        gpu,
-        config.clone(),
-        dataset,
-        &Start::Random,
-        &mut |done, of| status(&format!("compiling: {done} of {of}")),
-    )?;
-    status("training: warm-up");
-    let mut steps = Marks::new(options.seconds);
-    let mut warm = (Duration::ZERO, 0, 0);
-    // The first step compiles; the second lets the pacer learn the device's speed.
-    let warm_up = 2;
-    while steps.goes_on() {
-        let reports = trainer.pump(u64::MAX)?;
-        for report in reports {
-            if report.step == warm_up {
-                warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
-                steps.start();
-            } else if report.step > warm_up {
-                steps.mark(report.step);
-                status(&format!("training: step {}", report.step));
-            }
+    let mut bench = Bench::begin(gpu, model, *options)?;
+    loop {
+        status(bench.status());
+        if let Some(report) = bench.pump(status)? {
+            return Ok(report);
         }
-        trainer.wait();
+        bench.wait();
     }
-    // Of encoded steps, as these run ahead of the finished ones.
-    let encoded = (trainer.step() - warm.2).max(1) as f64;
-    let encode_s = (trainer.encode_time() - warm.0).as_secs_f64() / encoded;
-    let submissions = (trainer.submissions() - warm.1) as f64 / encoded;
-    let stop = trainer.step() + 1;
-    while !(trainer.is_settled() && trainer.step() >= stop) {
-        trainer.pump(stop)?;
-        trainer.wait();
-    }
-    let first_step_s = trainer.first_step().unwrap_or_default().as_secs_f64();
-    let train_step_s = steps.median();
-    let (micro, update) = trainer.plans();
-    let train_flops = micro.flops() + update.flops();
-    let profile = options.profile.then(|| {
-        let mut all = time_dispatches(gpu, micro, "forward and backward", status);
-        all.extend(time_dispatches(gpu, update, "update", status));
-        summarise(&all)
-    });
-    let mut report = BenchReport {
-        model: model.name.into(),
-        batch: options.batch,
-        checkpoint_activations: options.checkpoint_activations,
-        adapter: gpu.info.name.clone(),
-        backend: gpu.info.backend.to_string(),
-        driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
-        variants: trainer.variants().to_string(),
-        parameters: trainer.params().iter().map(|p| p.file_len()).sum(),
-        train_images_per_s: options.batch as f64 / train_step_s,
-        sample_images_per_s: 0.0,
-        train_step_s,
-        sample_step_s: 0.0,
-        train_steps: steps.count(),
-        sample_steps: 0,
-        first_step_s,
-        setup_s: (first_step_s - train_step_s).max(0.0),
-        peak_bytes: gpu.peak_bytes(),
-        arena_bytes: micro.arena_bytes() + update.arena_bytes(),
-        dispatches: micro.len() + update.len(),
-        submissions,
-        encode_s,
-        train_flops,
-        sample_flops: 0,
-        train_gflops: train_flops as f64 / train_step_s / 1e9,
-        sample_gflops: 0.0,
-        profile,
-    };
-    gpu.check()?;
-    drop(trainer);
-    sample(gpu, &config, options, &mut report, status)?;
-    Ok(report)
 }
 
-fn sample(
-    gpu: &Arc<Gpu>,
-    config: &TrainConfig,
-    options: &BenchOptions,
-    report: &mut BenchReport,
-    status: &mut dyn FnMut(&str),
-) -> Result<()> {
-    status("sampling: warm-up");
-    let timesteps = config.scheduler.num_train_timesteps;
-    let network = unet::build(&config.unet, 1, timesteps, false)?;
-    let params = network.graph.params();
-    let weights = ParamSet::zeros(gpu, "weights", params)?;
-    weights.write(gpu, params, &init::weights(params, 0));
-    let request = SampleRequest {
-        // More than there will be time for.
-        count: options.batch * 1_000_000,
-        sampler: "ddpm".into(),
-        steps: timesteps,
-        eta: 0.0,
-        seed: 0,
-        batch: options.batch,
-    };
-    let mut run = SampleRun::new(gpu, &config.unet, &config.scheduler, &weights, request)?;
-    let mut steps = Marks::new(options.seconds);
-    let mut warm = false;
-    while steps.goes_on() {
-        run.pump()?;
-        let done = run.progress().0 as u64;
-        if warm {
-            steps.mark(done);
-        } else if done >= 3 {
-            warm = true;
-            steps.start_at(done);
-        }
-        status(&format!("sampling: step {done}"));
-        run.wait();
+/// A measurement under way.
+#[derive(Debug)]
+pub struct Bench {
+    gpu: Arc<Gpu>,
+    model: &'static str,
+    options: BenchOptions,
+    config: TrainConfig,
+    stage: Stage,
+    status: String,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Compiling(Box<Trainer>),
+    Training {
+        trainer: Box<Trainer>,
+        steps: Marks,
+        /// Encode time, submissions and steps at the end of the warm-up.
+        warm: (Duration, u64, u64),
+    },
+    /// Until the steps under way are done.
+    Settling {
+        trainer: Box<Trainer>,
+        stop: u64,
+        report: Box<BenchReport>,
+    },
+    Sampling {
+        run: Box<SampleRun>,
+        /// The run has no hold on them.
+        weights: ParamSet,
+        compiled: bool,
+        warm: bool,
+        steps: Marks,
+        report: Box<BenchReport>,
+    },
+    Done,
+}
+
+impl Bench {
+    /// Time at once for compiling.
+    const COMPILE: Duration = Duration::from_millis(30);
+    /// The first step compiles; the second lets the pacer learn the device's speed.
+    const TRAIN_WARM_UP: u64 = 2;
+    /// The same when sampling.
+    const SAMPLE_WARM_UP: u64 = 3;
+
+    /// Sets it up.
+    ///
+    /// # Errors
+    /// A device that is too small.
+    pub fn begin(gpu: &Arc<Gpu>, model: &BenchModel, options: BenchOptions) -> Result<Self> {
+        let config = model.train_config(options.batch, options.checkpoint_activations);
+        let dataset = Arc::new(synthetic(&config)?);
+        let trainer = Trainer::begin(gpu, config.clone(), dataset, &Start::Random)?;
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            model: model.name,
+            options,
+            config,
+            stage: Stage::Compiling(Box::new(trainer)),
+            status: "setting up and compiling".into(),
+        })
     }
-    gpu.wait();
-    gpu.check()?;
-    report.sample_step_s = steps.median();
-    report.sample_steps = steps.count();
-    report.sample_images_per_s = options.batch as f64 / report.sample_step_s;
-    report.sample_flops = run.plan().flops();
-    report.sample_gflops = report.sample_flops as f64 / report.sample_step_s / 1e9;
-    Ok(())
+
+    /// What is going on, in a few words.
+    pub fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// Goes on, for as long as there is room for submissions, without waiting; the figures once they are there.
+    /// `status` hears of a profile, which is the only thing that waits.
+    ///
+    /// # Errors
+    /// A device that fails or is too small.
+    pub fn pump(&mut self, status: &mut dyn FnMut(&str)) -> Result<Option<BenchReport>> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Compiling(mut trainer) => {
+                let (done, of) = trainer.warm(Self::COMPILE)?;
+                self.status = format!("compiling: {done} of {of}");
+                if done < of {
+                    Stage::Compiling(trainer)
+                } else {
+                    self.status = "training: warm-up".into();
+                    Stage::Training {
+                        trainer,
+                        steps: Marks::new(self.options.seconds),
+                        warm: (Duration::ZERO, 0, 0),
+                    }
+                }
+            }
+            Stage::Training {
+                mut trainer,
+                mut steps,
+                mut warm,
+            } => {
+                for report in trainer.pump(u64::MAX)? {
+                    if report.step == Self::TRAIN_WARM_UP {
+                        warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
+                        steps.start_at(Self::TRAIN_WARM_UP);
+                    } else if report.step > Self::TRAIN_WARM_UP {
+                        steps.mark(report.step);
+                        self.status = format!("training: step {}", report.step);
+                    }
+                }
+                if steps.goes_on() {
+                    Stage::Training {
+                        trainer,
+                        steps,
+                        warm,
+                    }
+                } else {
+                    Stage::Settling {
+                        stop: trainer.step() + 1,
+                        report: Box::new(self.report(&trainer, &steps, warm)),
+                        trainer,
+                    }
+                }
+            }
+            Stage::Settling {
+                mut trainer,
+                stop,
+                mut report,
+            } => {
+                if trainer.is_settled() && trainer.step() >= stop {
+                    let first = trainer.first_step().unwrap_or_default().as_secs_f64();
+                    report.first_step_s = first;
+                    report.setup_s = (first - report.train_step_s).max(0.0);
+                    report.profile = self.profile(&trainer, status);
+                    self.gpu.check()?;
+                    drop(trainer);
+                    self.begin_sampling(report)?
+                } else {
+                    trainer.pump(stop)?;
+                    Stage::Settling {
+                        trainer,
+                        stop,
+                        report,
+                    }
+                }
+            }
+            Stage::Sampling {
+                mut run,
+                weights,
+                mut compiled,
+                mut warm,
+                mut steps,
+                mut report,
+            } => {
+                if compiled {
+                    run.pump()?;
+                    let done = run.progress().0 as u64;
+                    if warm {
+                        steps.mark(done);
+                    } else if done >= Self::SAMPLE_WARM_UP {
+                        warm = true;
+                        steps.start_at(done);
+                    }
+                    self.status = format!("sampling: step {done}");
+                } else {
+                    let (done, of) = run.warm(Self::COMPILE)?;
+                    compiled = done == of;
+                }
+                if compiled && !steps.goes_on() {
+                    self.gpu.check()?;
+                    report.sample_step_s = steps.median();
+                    report.sample_steps = steps.count();
+                    report.sample_images_per_s = self.options.batch as f64 / report.sample_step_s;
+                    report.sample_flops = run.plan().flops();
+                    report.sample_gflops = report.sample_flops as f64 / report.sample_step_s / 1e9;
+                    return Ok(Some(*report));
+                }
+                Stage::Sampling {
+                    run,
+                    weights,
+                    compiled,
+                    warm,
+                    steps,
+                    report,
+                }
+            }
+            Stage::Done => Stage::Done,
+        };
+        Ok(None)
+    }
+
+    /// Waits for the device. Native only.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&mut self) {
+        match &mut self.stage {
+            Stage::Training { trainer, .. } | Stage::Settling { trainer, .. } => trainer.wait(),
+            Stage::Sampling {
+                run,
+                compiled: true,
+                ..
+            } => run.wait(),
+            Stage::Compiling(_) | Stage::Sampling { .. } | Stage::Done => {}
+        }
+    }
+
+    fn report(&self, trainer: &Trainer, steps: &Marks, warm: (Duration, u64, u64)) -> BenchReport {
+        let (gpu, options) = (&self.gpu, &self.options);
+        // Of encoded steps, as these run ahead of the finished ones.
+        let encoded = (trainer.step() - warm.2).max(1) as f64;
+        let encode_s = (trainer.encode_time() - warm.0).as_secs_f64() / encoded;
+        let submissions = (trainer.submissions() - warm.1) as f64 / encoded;
+        let train_step_s = steps.median();
+        let (micro, update) = trainer.plans();
+        let train_flops = micro.flops() + update.flops();
+        BenchReport {
+            model: self.model.into(),
+            batch: options.batch,
+            checkpoint_activations: options.checkpoint_activations,
+            adapter: gpu.info.name.clone(),
+            backend: gpu.info.backend.to_string(),
+            driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
+            variants: trainer.variants().to_string(),
+            parameters: trainer.params().iter().map(|p| p.file_len()).sum(),
+            train_images_per_s: options.batch as f64 / train_step_s,
+            sample_images_per_s: 0.0,
+            train_step_s,
+            sample_step_s: 0.0,
+            train_steps: steps.count(),
+            sample_steps: 0,
+            first_step_s: 0.0,
+            setup_s: 0.0,
+            peak_bytes: gpu.peak_bytes(),
+            arena_bytes: micro.arena_bytes() + update.arena_bytes(),
+            dispatches: micro.len() + update.len(),
+            submissions,
+            encode_s,
+            train_flops,
+            sample_flops: 0,
+            train_gflops: train_flops as f64 / train_step_s / 1e9,
+            sample_gflops: 0.0,
+            profile: None,
+        }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn profile(&self, trainer: &Trainer, status: &mut dyn FnMut(&str)) -> Option<Profile> {
+        self.options.profile.then(|| {
+            let (micro, update) = trainer.plans();
+            let mut all = time_dispatches(&self.gpu, micro, "forward and backward", status);
+            all.extend(time_dispatches(&self.gpu, update, "update", status));
+            summarise(&all)
+        })
+    }
+
+    /// It would have to wait.
+    #[cfg(target_arch = "wasm32")]
+    fn profile(&self, _trainer: &Trainer, _status: &mut dyn FnMut(&str)) -> Option<Profile> {
+        None
+    }
+
+    fn begin_sampling(&mut self, report: Box<BenchReport>) -> Result<Stage> {
+        self.status = "sampling: warm-up".into();
+        let (gpu, config) = (&self.gpu, &self.config);
+        let timesteps = config.scheduler.num_train_timesteps;
+        let graph = unet::build(&config.unet, 1, timesteps, false)?.graph;
+        let params = graph.params();
+        let weights = ParamSet::zeros(gpu, "weights", params)?;
+        weights.write(gpu, params, &init::weights(params, 0));
+        let request = SampleRequest {
+            // More than there will be time for.
+            count: self.options.batch * 1_000_000,
+            sampler: "ddpm".into(),
+            steps: timesteps,
+            eta: 0.0,
+            seed: 0,
+            batch: self.options.batch,
+        };
+        let network = Network::from(&config.unet);
+        let run = SampleRun::begin(
+            gpu,
+            Predictor::Network(&network, &weights),
+            &config.scheduler,
+            request,
+            Watch::Nothing,
+        )?;
+        Ok(Stage::Sampling {
+            run: Box::new(run),
+            weights,
+            compiled: false,
+            warm: false,
+            steps: Marks::new(self.options.seconds),
+            report,
+        })
+    }
 }
 
 /// Images of uniform noise to train on.
@@ -389,6 +566,7 @@ pub fn synthetic(config: &TrainConfig) -> Result<Dataset> {
 }
 
 /// Times at which a counter of steps was seen to go on, and what follows from them.
+#[derive(Debug)]
 struct Marks {
     seconds: f64,
     begun: Option<Instant>,
@@ -405,10 +583,6 @@ impl Marks {
             last: (None, 0),
             stretches: Vec::new(),
         }
-    }
-
-    fn start(&mut self) {
-        self.start_at(2);
     }
 
     fn start_at(&mut self, step: u64) {
@@ -455,8 +629,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Times a plan is run for a profile.
+#[cfg(not(target_arch = "wasm32"))]
 const PROFILE_RUNS: usize = 3;
 
+#[cfg(not(target_arch = "wasm32"))]
 struct Timed {
     kernel: String,
     layer: String,
@@ -464,6 +640,7 @@ struct Timed {
     flops: u64,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn time_dispatches(gpu: &Gpu, plan: &Plan, what: &str, status: &mut dyn FnMut(&str)) -> Vec<Timed> {
     let mut times = vec![Vec::with_capacity(PROFILE_RUNS); plan.len()];
     for run in 0..PROFILE_RUNS {
@@ -495,6 +672,7 @@ fn time_dispatches(gpu: &Gpu, plan: &Plan, what: &str, status: &mut dyn FnMut(&s
         .collect()
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn summarise(all: &[Timed]) -> Profile {
     let total_s: f64 = all.iter().map(|t| t.seconds).sum();
     let by = |key: &dyn Fn(&Timed) -> String| {

@@ -47,6 +47,17 @@ impl AdapterChoice {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+fn has_subgroups(device: &wgpu::Device) -> bool {
+    device.features().contains(wgpu::Features::SUBGROUP)
+}
+
+/// wgpu 30 does not know this feature of browsers: the page asks for it (`web/start.js`).
+#[cfg(target_arch = "wasm32")]
+fn has_subgroups(device: &wgpu::Device) -> bool {
+    (device.as_webgpu()).is_some_and(|device| device.features().has("subgroups"))
+}
+
 fn can_compute(adapter: &wgpu::Adapter) -> bool {
     let flags = adapter.get_downlevel_capabilities().flags;
     flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
@@ -222,7 +233,7 @@ impl Gpu {
         let features = device.features();
         let capabilities = Capabilities {
             f16: features.contains(wgpu::Features::SHADER_F16),
-            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            subgroups: has_subgroups(&device),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             software: info.device_type == wgpu::DeviceType::Cpu
                 || info.name.contains("SwiftShader")

@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{Gpu, GpuError, shaders};
@@ -47,6 +50,39 @@ impl std::fmt::Display for KernelId {
     }
 }
 
+/// Seconds that a unit of work takes, as learned from submissions, to cut them by. All who run a kernel share one.
+#[derive(Debug, Default)]
+pub struct Speed(AtomicU64);
+
+impl Speed {
+    /// No device is beyond these.
+    const SLOWEST: f64 = 1e-7;
+    const FASTEST: f64 = 1e-15;
+
+    /// Starts with a guess.
+    pub fn new(seconds_per_unit: f64) -> Self {
+        Self(AtomicU64::new(seconds_per_unit.to_bits()))
+    }
+
+    /// Seconds a unit; that of `typical` for a kernel that has not run yet.
+    pub fn or(&self, typical: &Self) -> f64 {
+        let known = f64::from_bits(self.0.load(Ordering::Relaxed));
+        if known > 0.0 {
+            return known;
+        }
+        let guess = typical.0.load(Ordering::Relaxed);
+        self.0.store(guess, Ordering::Relaxed);
+        f64::from_bits(guess)
+    }
+
+    /// It has been seen to take that many times as long.
+    pub fn scale(&self, ratio: f64) {
+        let seconds = f64::from_bits(self.0.load(Ordering::Relaxed)) * ratio;
+        let bits = seconds.clamp(Self::FASTEST, Self::SLOWEST).to_bits();
+        self.0.store(bits, Ordering::Relaxed);
+    }
+}
+
 /// A pipeline with what is needed to bind and dispatch it.
 #[derive(Debug)]
 pub struct Kernel {
@@ -58,13 +94,28 @@ pub struct Kernel {
     pub storage: Vec<u32>,
     /// Bytes of the `Params` struct; 0 without one.
     pub params_bytes: u32,
+    /// How fast it has been seen to be.
+    pub speed: Arc<Speed>,
 }
 
 /// Pipelines by name, made on first use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KernelCache {
     made: Mutex<HashMap<KernelId, Arc<Kernel>>>,
     slice_layout: Mutex<Option<wgpu::BindGroupLayout>>,
+    /// Speed of the average kernel, which a new one is taken to have.
+    pub typical: Speed,
+}
+
+impl Default for KernelCache {
+    fn default() -> Self {
+        Self {
+            made: Mutex::default(),
+            slice_layout: Mutex::default(),
+            // Suits the slowest device.
+            typical: Speed::new(5e-10),
+        }
+    }
 }
 
 /// The text of a kernel with its constants in front.
@@ -323,6 +374,7 @@ impl KernelCache {
             layout,
             storage: reflection.storage,
             params_bytes: reflection.params_bytes,
+            speed: Arc::default(),
         })
     }
 }

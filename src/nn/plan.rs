@@ -8,7 +8,7 @@ use web_time::Instant;
 
 use crate::gpu::{
     Gpu, GpuError, View,
-    kernel::{Kernel, KernelId},
+    kernel::{Kernel, KernelId, Speed},
     memory::{self, Lifetime},
 };
 
@@ -403,7 +403,36 @@ struct Step {
     kernel: Arc<Kernel>,
     group: wgpu::BindGroup,
     tiles: u32,
-    cost: f64,
+    /// Operations plus bytes, weighted.
+    units: f64,
+}
+
+/// What was encoded, and how long it is thought to take.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Seconds in all.
+    pub seconds: f64,
+    /// Seconds of each kernel.
+    pub parts: Vec<(Arc<Speed>, f64)>,
+}
+
+impl Work {
+    fn add(&mut self, speed: &Arc<Speed>, seconds: f64) {
+        self.seconds += seconds;
+        match self.parts.iter_mut().find(|p| Arc::ptr_eq(&p.0, speed)) {
+            Some(part) => part.1 += seconds,
+            None => self.parts.push((Arc::clone(speed), seconds)),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (speed, seconds) in &other.parts {
+            self.add(speed, *seconds);
+        }
+        self
+    }
 }
 
 /// Where an execution of a plan stands.
@@ -504,7 +533,7 @@ impl Plan {
             entries: &entries,
         });
         Ok(Step {
-            cost: d.flops as f64 + 2.0 * moved as f64 + 2e4,
+            units: d.flops as f64 + 2.0 * moved as f64 + 2e4,
             kernel,
             group,
             tiles: d.tiles,
@@ -532,11 +561,6 @@ impl Plan {
         self.flops
     }
 
-    /// Cost of one run in the units of [`Plan::encode`]'s budget: operations plus bytes, weighted.
-    pub fn cost(&self) -> f64 {
-        self.steps.iter().map(|s| s.cost).sum()
-    }
-
     /// Bytes of the arena.
     pub fn arena_bytes(&self) -> u64 {
         self.chunks.iter().map(|c| c.1).sum()
@@ -559,10 +583,10 @@ impl Plan {
             .collect()
     }
 
-    /// Encodes from `cursor` until `budget` is used up or the plan ends; returns whether it
-    /// ended (the cursor is then back at the start) and the cost of what was encoded.
+    /// Encodes from `cursor` until work of about `budget` seconds is there or the plan ends; returns whether it
+    /// ended (the cursor is then back at the start) and the work.
     ///
-    /// A dispatch that costs more than is left of the budget is cut between workgroups; the
+    /// A dispatch that takes longer than is left of the budget is cut between workgroups; the
     /// pieces write disjoint parts of the output, so the result does not depend on the cuts.
     /// The encoder must be submitted before the next call.
     pub fn encode(
@@ -570,18 +594,18 @@ impl Plan {
         encoder: &mut wgpu::CommandEncoder,
         cursor: &mut Cursor,
         budget: f64,
-    ) -> (bool, f64) {
+    ) -> (bool, Work) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let mut spent = 0.0;
+        let mut work = Work::default();
         let mut slot = 1;
         while cursor.dispatch < self.steps.len() {
             let step = &self.steps[cursor.dispatch];
             let left = step.tiles - cursor.tile;
-            let per_tile = step.cost / f64::from(step.tiles.max(1));
-            let room = ((budget - spent) / per_tile).max(0.0);
+            let per_tile = self.seconds(step) / f64::from(step.tiles.max(1));
+            let room = ((budget - work.seconds) / per_tile).max(0.0);
             let mut now = left;
             if f64::from(left) > room {
-                if spent > 0.0 && room < 1.0 {
+                if work.seconds > 0.0 && room < 1.0 {
                     break;
                 }
                 now = (room as u32).clamp(1, left);
@@ -605,44 +629,60 @@ impl Plan {
             if now > MAX_GROUPS && now < left {
                 now = MAX_GROUPS;
             }
-            let (x, y) = if now <= MAX_GROUPS {
-                (now, 1)
-            } else {
-                (MAX_GROUPS, now.div_ceil(MAX_GROUPS))
-            };
-            pass.set_pipeline(&step.kernel.pipeline);
-            pass.set_bind_group(0, &step.group, &[]);
-            pass.set_bind_group(1, &self.slice_group, &[offset as u32]);
-            pass.dispatch_workgroups(x, y, 1);
-            spent += per_tile * f64::from(now);
+            self.dispatch(&mut pass, step, offset, now);
+            work.add(&step.kernel.speed, per_tile * f64::from(now));
             cursor.tile += now;
             if cursor.tile >= step.tiles {
                 cursor.dispatch += 1;
                 cursor.tile = 0;
             }
-            if spent >= budget * (1.0 - 1e-6) {
+            if work.seconds >= budget * (1.0 - 1e-6) {
                 break;
             }
         }
         drop(pass);
-        let done = cursor.dispatch == self.steps.len();
-        if done {
+        (self.is_over(cursor), work)
+    }
+
+    /// Encodes the one dispatch at `cursor`, whole: for profiles, and to look in between. Returns whether it was the
+    /// last, and the work.
+    pub fn encode_one(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+    ) -> (bool, Work) {
+        let mut work = Work::default();
+        if let Some(step) = self.steps.get(cursor.dispatch) {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.dispatch(&mut pass, step, 0, step.tiles);
+            work.add(&step.kernel.speed, self.seconds(step));
+            cursor.dispatch += 1;
+        }
+        (self.is_over(cursor), work)
+    }
+
+    fn seconds(&self, step: &Step) -> f64 {
+        step.units * step.kernel.speed.or(&self.gpu.kernels.typical)
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, step: &Step, slice: u64, tiles: u32) {
+        let (x, y) = if tiles <= MAX_GROUPS {
+            (tiles, 1)
+        } else {
+            (MAX_GROUPS, tiles.div_ceil(MAX_GROUPS))
+        };
+        pass.set_pipeline(&step.kernel.pipeline);
+        pass.set_bind_group(0, &step.group, &[]);
+        pass.set_bind_group(1, &self.slice_group, &[slice as u32]);
+        pass.dispatch_workgroups(x, y, 1);
+    }
+
+    fn is_over(&self, cursor: &mut Cursor) -> bool {
+        let over = cursor.dispatch >= self.steps.len();
+        if over {
             *cursor = Cursor::default();
         }
-        (done, spent)
-    }
-
-    /// Encodes the one dispatch at `cursor`, whole: for profiles. Returns whether it was the last.
-    pub fn encode_one(&self, encoder: &mut wgpu::CommandEncoder, cursor: &mut Cursor) -> bool {
-        // A little more than its cost, so that rounding never cuts off the last workgroup; less
-        // than the next dispatch could use.
-        let cost = self.steps.get(cursor.dispatch).map_or(0.0, |s| s.cost);
-        self.encode(encoder, cursor, cost * (1.0 + 1e-9)).0
-    }
-
-    /// Cost of the dispatch at `cursor`, in the units of [`Plan::encode`]'s budget.
-    pub fn cost_at(&self, cursor: Cursor) -> f64 {
-        self.steps.get(cursor.dispatch).map_or(0.0, |s| s.cost)
+        over
     }
 
     /// Runs the whole plan in one submission, without waiting.

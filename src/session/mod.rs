@@ -91,6 +91,14 @@ pub enum TrainError {
     /// Nothing to train on.
     #[error("there is no data set to train on; open one first")]
     NoData,
+    /// No network of that name to measure.
+    #[error("there is no network named \"{asked}\" to measure; there are {known}")]
+    NoBench {
+        /// The name.
+        asked: String,
+        /// All names.
+        known: String,
+    },
     /// No run whose weights could be used.
     #[error("there is no run in training; start one, or choose another model")]
     NoRun,

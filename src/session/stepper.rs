@@ -498,7 +498,7 @@ impl Stepper {
             Phase::Micro(_) => &self.micro,
             Phase::Update => &self.update,
         };
-        let (done, cost) = plan.encode(&mut encoder, &mut self.cursor, budget);
+        let (done, work) = plan.encode(&mut encoder, &mut self.cursor, budget);
         let mut slot = None;
         if done && self.phase == Phase::Update {
             slot = self
@@ -507,7 +507,7 @@ impl Stepper {
         }
         let commands = encoder.finish();
         self.encode_time += begun.elapsed();
-        self.pacer.submit(&self.gpu, commands, cost);
+        self.pacer.submit(&self.gpu, commands, work);
         if let Some(slot) = slot {
             self.ring.map(slot);
         }

@@ -11,7 +11,9 @@ use noiselab::{
 };
 
 use super::{
-    address, bars, files, help, keys,
+    address, bars,
+    bench::{self, Bench},
+    files, help, keys,
     lost::Lost,
     panel::Panel,
     panels, platform,
@@ -44,6 +46,7 @@ pub struct App {
     toasts: Toasts,
     tour: Tour,
     help: bool,
+    bench: Bench,
     /// Why the device is gone.
     lost: Option<String>,
     /// A device was lost before this start.
@@ -131,6 +134,7 @@ impl App {
             toasts: Toasts::default(),
             tour: Tour::default(),
             help: false,
+            bench: Bench::default(),
             lost: None,
             before: None,
             #[cfg(not(target_arch = "wasm32"))]
@@ -326,6 +330,7 @@ impl App {
             {
                 measure.steps += 1;
             }
+            self.bench.on_event(&event);
             for panel in &mut self.panels {
                 panel.on_event(&event, &mut self.shared);
             }
@@ -341,7 +346,9 @@ impl App {
         expect(dead_code, reason = "the page's tests read it")
     )]
     pub fn status(&self) -> serde_json::Value {
-        status::value(&self.shared, &self.panels, self.current)
+        let mut value = status::value(&self.shared, &self.panels, self.current);
+        value["bench"] = self.bench.value();
+        value
     }
 
     /// The state of the page, as what follows `#` in its address.
@@ -396,6 +403,9 @@ impl App {
                 }
             }
         }
+        if let Some(request) = bench::asked(&pairs) {
+            self.shared.send(Command::Bench(request));
+        }
         // Last, as rooms may change T.
         let room = self.panels.get(self.current);
         if let Some(timesteps) = room.and_then(|p| p.timesteps()) {
@@ -442,6 +452,7 @@ impl App {
         self.toasts.take(&mut self.shared.notices, &ctx);
         self.toasts.draw(&ctx, self.areas.room);
         help::draw(&mut self.help, &ctx);
+        self.bench.draw(&ctx);
         self.tour.draw(&ctx, &self.areas);
         self.draw_overlay(&ctx);
         files::drop_hint(ui);

@@ -135,6 +135,7 @@ impl Shared {
             | Event::Probe(_)
             | Event::Train(_)
             | Event::Lab(_)
+            | Event::Bench(_)
             | Event::File { .. } => {}
         }
     }

@@ -18,7 +18,7 @@ use crate::{
         batch::{self, QSample},
         loss,
         model::ParamSet,
-        plan::{Cursor, Variants},
+        plan::{Cursor, Variants, Work},
         sample_step::{self, SampleStepIo, StepNoise},
         state::{STATE_WORDS, STATS_WORDS, StepState, StepStats},
         tensor, unet,
@@ -448,16 +448,17 @@ impl ProbeJob {
             return Ok(None);
         };
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        let (mut spent, mut done) = (0.0, false);
-        while spent < budget && !done {
+        let (mut work, mut done) = (Work::default(), false);
+        while work.seconds < budget && !done {
             self.paint(&mut encoder, self.cursor.dispatch());
-            spent += self.plan.cost_at(self.cursor);
-            done = self.plan.encode_one(&mut encoder, &mut self.cursor);
+            let (over, more) = self.plan.encode_one(&mut encoder, &mut self.cursor);
+            work = work.and(&more);
+            done = over;
         }
         if done {
             self.paint(&mut encoder, usize::MAX);
         }
-        self.pacer.submit(&self.gpu, encoder.finish(), spent);
+        self.pacer.submit(&self.gpu, encoder.finish(), work);
         if done {
             self.reading = Some(Fetch::start(&self.gpu, &self.wanted)?);
         }

@@ -117,6 +117,7 @@ pub const fn job(job: noiselab::session::event::Job) -> &'static str {
         Job::Training => "training",
         Job::Lab => "the 2-D lab",
         Job::Export => "the file",
+        Job::Bench => "the measurement",
     }
 }
 
