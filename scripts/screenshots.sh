@@ -17,12 +17,16 @@ window() {
     trap 'kill "$screen" 2>/dev/null || true' RETURN
     sleep 2
     for room in forward training reverse network lab; do
-        local at="room=$room&t=300&count=4" extra=()
-        if [[ $room == training ]]; then extra=(--measure 600); fi
-        if [[ $room == reverse ]]; then at="room=$room&count=4&sampler_b=off"; fi
+        local at="room=$room&t=300&count=4" extra=() seconds="$wait"
+        case "$room" in
+        # The measuring mode trains by itself.
+        training) extra=(--measure 600) seconds=$((3 * wait)) ;;
+        lab) at="room=lab&lab=fields&t=60" extra=(--measure 600) seconds=$((2 * wait)) ;;
+        reverse) at="room=$room&count=4&sampler_b=off" ;;
+        esac
         HOME="$home" DISPLAY="$display" "$noiselab" app --at "$at" "${extra[@]}" >/dev/null 2>&1 &
         local app=$!
-        sleep "$wait"
+        sleep "$seconds"
         DISPLAY="$display" import -window root -strip "$out/window-$room.png"
         kill "$app" 2>/dev/null || true
         wait "$app" 2>/dev/null || true
@@ -33,6 +37,13 @@ window() {
 page() {
     (cd "$root/tests/browser" && if [[ ! -d node_modules ]]; then npm install --no-package-lock --no-audit --no-fund --silent; fi)
     node "$root/tests/browser/screens.mjs" "$root/dist" "$out"
+    # Small enough to be kept: 256 colours where a picture is large.
+    local file
+    for file in "$out"/page-*.png; do
+        mogrify -strip "$file"
+        if (($(wc -c <"$file") > 200000)); then mogrify +dither -colors 256 "$file"; fi
+        echo "$file"
+    done
 }
 
 case "${1:-both}" in

@@ -1,30 +1,32 @@
 //! Measurements of this machine: training and sampling speed of named networks, memory, and where the
 //! time goes, kernel by kernel.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
+
+use web_time::Instant;
 
 use crate::{
     Result,
     data::{Dataset, Images},
     diffusion::{SchedulerConfig, loss_weight::LossType},
-    gpu::Gpu,
+    gpu::{Gpu, timing::Clock},
     nn::{
-        Plan, init,
+        init,
         lr_schedule::{LearningRate, LearningRateDecay},
         model::ParamSet,
+        network::Network,
         optimizer::AdamConfig,
-        plan::{Cursor, Variants},
+        plan::Variants,
+        profile::{Profile, Profiler, Timed, median},
+        roofline::{Roofline, RooflineJob},
+        tuning::{Choices, Tuner, VariantTable},
         unet,
         unet_config::{BlockKind, UNetConfig},
     },
     rng::{self, Draw},
     session::{
         config::{TrainConfig, preset},
-        sampling::{SampleRequest, SampleRun},
+        sampling::{Predictor, SampleRequest, SampleRun, Watch},
         trainer::{Start, Trainer},
     },
 };
@@ -172,20 +174,26 @@ pub struct BenchReport {
     pub train_steps: usize,
     /// Sampling steps measured.
     pub sample_steps: usize,
-    /// Seconds from the start of the set-up to the figures of the first step.
+    /// Seconds of choosing the kernel variants; next to nothing where they were remembered.
+    pub choice_s: f64,
+    /// Seconds from the start of the set-up, without the choice of variants, to the figures of the first step.
     pub first_step_s: f64,
-    /// The same without the time of a step: set-up and compilation.
+    /// What the first step takes beyond a steady one: the choice of variants, set-up and compilation.
     pub setup_s: f64,
     /// Most bytes allocated on the device while training: weights, moments, arena, readback.
     pub peak_bytes: u64,
     /// Bytes of the arena of activations and gradients.
     pub arena_bytes: u64,
+    /// Bytes beyond weights, gradients, Adam's moments and the moving average.
+    pub beyond_parameters_bytes: u64,
     /// Dispatches of a training step.
     pub dispatches: usize,
     /// Submissions of a training step, on average; fewer and larger ones on faster devices.
     pub submissions: f64,
     /// Host seconds to write the inputs of a training step and encode it, on average.
     pub encode_s: f64,
+    /// Their share of a step.
+    pub encode_share: f64,
     /// Operations of a training step, those of direct convolution.
     pub train_flops: u64,
     /// Operations of a sampling step.
@@ -194,175 +202,435 @@ pub struct BenchReport {
     pub train_gflops: f64,
     /// Sampling: the same.
     pub sample_gflops: f64,
+    /// Training: operations a second / those of the best product. Measured with a profile only, like the next ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_product_share: Option<f64>,
+    /// Sampling: the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_product_share: Option<f64>,
     /// The kernels of a training step, slowest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+    /// The kernel variants by class, with what was measured.
+    pub choices: Choices,
 }
 
-/// Where the time of a training step goes. Each dispatch is submitted and waited for by itself, which
-/// takes time of its own ([`Profile::floor_s`]).
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct Profile {
-    /// Kernels, slowest first.
-    pub kernels: Vec<ProfileLine>,
-    /// Layers with their kernel, slowest first.
-    pub layers: Vec<ProfileLine>,
-    /// Sum of all.
-    pub total_s: f64,
-    /// Seconds of the quickest dispatch: about what submitting and waiting take.
-    pub floor_s: f64,
-}
-
-/// A line of a profile.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct ProfileLine {
-    /// Kernel, or layer and kernel.
-    pub name: String,
-    /// Dispatches.
-    pub count: usize,
-    /// Seconds of all of them together.
-    pub seconds: f64,
-    /// Share of the whole.
-    pub share: f64,
-    /// Their operations / seconds, in units of 10⁹.
-    pub gflops: f64,
-}
-
-/// Measures. `status` hears what is going on.
+/// Measures. `status` hears what is going on. Native only.
 ///
 /// # Errors
 /// A device that fails or is too small.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn run(
     gpu: &Arc<Gpu>,
     model: &BenchModel,
     options: &BenchOptions,
     status: &mut dyn FnMut(&str),
 ) -> Result<BenchReport> {
-    let config = model.train_config(options.batch, options.checkpoint_activations);
-    let dataset = Arc::new(synthetic(&config)?);
-    status("setting up and compiling");
-    let mut trainer = Trainer::new(
-        gpu,
-        config.clone(),
-        dataset,
-        &Start::Random,
-        &mut |done, of| status(&format!("compiling: {done} of {of}")),
-    )?;
-    status("training: warm-up");
-    let mut steps = Marks::new(options.seconds);
-    let mut warm = (Duration::ZERO, 0, 0);
-    // The first step compiles; the second lets the pacer learn the device's speed.
-    let warm_up = 2;
-    while steps.goes_on() {
-        let reports = trainer.pump(u64::MAX)?;
-        for report in reports {
-            if report.step == warm_up {
-                warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
-                steps.start();
-            } else if report.step > warm_up {
-                steps.mark(report.step);
-                status(&format!("training: step {}", report.step));
-            }
+    let mut bench = Bench::begin(gpu, model, *options)?;
+    loop {
+        status(bench.status());
+        if let Some(report) = bench.pump()? {
+            return Ok(report);
         }
-        trainer.wait();
+        bench.wait();
     }
-    // Of encoded steps, as these run ahead of the finished ones.
-    let encoded = (trainer.step() - warm.2).max(1) as f64;
-    let encode_s = (trainer.encode_time() - warm.0).as_secs_f64() / encoded;
-    let submissions = (trainer.submissions() - warm.1) as f64 / encoded;
-    let stop = trainer.step() + 1;
-    while !(trainer.is_settled() && trainer.step() >= stop) {
-        trainer.pump(stop)?;
-        trainer.wait();
-    }
-    let first_step_s = trainer.first_step().unwrap_or_default().as_secs_f64();
-    let train_step_s = steps.median();
-    let (micro, update) = trainer.plans();
-    let train_flops = micro.flops() + update.flops();
-    let profile = options.profile.then(|| {
-        let mut all = time_dispatches(gpu, micro, "forward and backward", status);
-        all.extend(time_dispatches(gpu, update, "update", status));
-        summarise(&all)
-    });
-    let mut report = BenchReport {
-        model: model.name.into(),
-        batch: options.batch,
-        checkpoint_activations: options.checkpoint_activations,
-        adapter: gpu.info.name.clone(),
-        backend: gpu.info.backend.to_string(),
-        driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
-        variants: trainer.variants().to_string(),
-        parameters: trainer.params().iter().map(|p| p.file_len()).sum(),
-        train_images_per_s: options.batch as f64 / train_step_s,
-        sample_images_per_s: 0.0,
-        train_step_s,
-        sample_step_s: 0.0,
-        train_steps: steps.count(),
-        sample_steps: 0,
-        first_step_s,
-        setup_s: (first_step_s - train_step_s).max(0.0),
-        peak_bytes: gpu.peak_bytes(),
-        arena_bytes: micro.arena_bytes() + update.arena_bytes(),
-        dispatches: micro.len() + update.len(),
-        submissions,
-        encode_s,
-        train_flops,
-        sample_flops: 0,
-        train_gflops: train_flops as f64 / train_step_s / 1e9,
-        sample_gflops: 0.0,
-        profile,
-    };
-    gpu.check()?;
-    drop(trainer);
-    sample(gpu, &config, options, &mut report, status)?;
-    Ok(report)
 }
 
-fn sample(
-    gpu: &Arc<Gpu>,
-    config: &TrainConfig,
-    options: &BenchOptions,
-    report: &mut BenchReport,
-    status: &mut dyn FnMut(&str),
-) -> Result<()> {
-    status("sampling: warm-up");
-    let timesteps = config.scheduler.num_train_timesteps;
-    let network = unet::build(&config.unet, 1, timesteps, false)?;
-    let params = network.graph.params();
-    let weights = ParamSet::zeros(gpu, "weights", params)?;
-    weights.write(gpu, params, &init::weights(params, 0));
-    let request = SampleRequest {
-        // More than there will be time for.
-        count: options.batch * 1_000_000,
-        sampler: "ddpm".into(),
-        steps: timesteps,
-        eta: 0.0,
-        seed: 0,
-        batch: options.batch,
-    };
-    let mut run = SampleRun::new(gpu, &config.unet, &config.scheduler, &weights, request)?;
-    let mut steps = Marks::new(options.seconds);
-    let mut warm = false;
-    while steps.goes_on() {
-        run.pump()?;
-        let done = run.progress().0 as u64;
-        if warm {
-            steps.mark(done);
-        } else if done >= 3 {
-            warm = true;
-            steps.start_at(done);
-        }
-        status(&format!("sampling: step {done}"));
-        run.wait();
+/// A measurement under way.
+#[derive(Debug)]
+pub struct Bench {
+    gpu: Arc<Gpu>,
+    model: &'static str,
+    options: BenchOptions,
+    config: TrainConfig,
+    stage: Stage,
+    status: String,
+    roofline: Option<Roofline>,
+    begun: Option<Instant>,
+    choosing: Duration,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Roofline(Box<RooflineJob>),
+    Choosing(Box<Tuner>),
+    Compiling(Box<Trainer>),
+    Training {
+        trainer: Box<Trainer>,
+        steps: Marks,
+        /// Encode time, submissions and steps at the end of the warm-up.
+        warm: (Duration, u64, u64),
+        /// Steps of the warm-up.
+        warm_up: u64,
+    },
+    /// Until the steps under way are done.
+    Settling {
+        trainer: Box<Trainer>,
+        stop: u64,
+        report: Box<BenchReport>,
+    },
+    /// The micro-batch's plan, then the update's.
+    Profiling {
+        trainer: Box<Trainer>,
+        roofline: Roofline,
+        profiler: Box<Profiler>,
+        micro: Option<Vec<Timed>>,
+        report: Box<BenchReport>,
+    },
+    Sampling {
+        run: Box<SampleRun>,
+        /// The run has no hold on them.
+        weights: ParamSet,
+        compiled: bool,
+        warm: bool,
+        steps: Marks,
+        report: Box<BenchReport>,
+    },
+    Done,
+}
+
+impl Bench {
+    /// Time at once for compiling.
+    const COMPILE: Duration = Duration::from_millis(30);
+    /// The first step compiles; the second lets the pacer learn the device's speed, where a step is not long.
+    const TRAIN_WARM_UP: u64 = 2;
+    /// The same when sampling.
+    const SAMPLE_WARM_UP: u64 = 3;
+
+    /// Sets it up.
+    ///
+    /// # Errors
+    /// A device that is too small.
+    pub fn begin(gpu: &Arc<Gpu>, model: &BenchModel, options: BenchOptions) -> Result<Self> {
+        let config = model.train_config(options.batch, options.checkpoint_activations);
+        let stage = if options.profile {
+            Stage::Roofline(Box::new(RooflineJob::new(gpu)?))
+        } else {
+            Self::begin_choosing(gpu, &config)?
+        };
+        Ok(Self {
+            gpu: Arc::clone(gpu),
+            model: model.name,
+            options,
+            config,
+            stage,
+            status: "setting up".into(),
+            roofline: None,
+            begun: None,
+            choosing: Duration::ZERO,
+        })
     }
-    gpu.wait();
-    gpu.check()?;
-    report.sample_step_s = steps.median();
-    report.sample_steps = steps.count();
-    report.sample_images_per_s = options.batch as f64 / report.sample_step_s;
-    report.sample_flops = run.plan().flops();
-    report.sample_gflops = report.sample_flops as f64 / report.sample_step_s / 1e9;
-    Ok(())
+
+    fn begin_choosing(gpu: &Arc<Gpu>, config: &TrainConfig) -> Result<Stage> {
+        // As the page trains: on a software adapter with the defaults.
+        let tuner = if cfg!(target_arch = "wasm32") && gpu.capabilities.software {
+            Tuner::new(gpu, &[], false)
+        } else {
+            Tuner::for_network(gpu, &Network::from(&config.unet))?
+        };
+        Ok(Stage::Choosing(Box::new(tuner)))
+    }
+
+    /// What is going on, in a few words.
+    pub fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// Goes on, for as long as there is room for submissions, without waiting; the figures once they are there.
+    ///
+    /// # Errors
+    /// A device that fails or is too small.
+    pub fn pump(&mut self) -> Result<Option<BenchReport>> {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Roofline(mut job) => {
+                self.status = "roofline: a matrix product and a copy".into();
+                self.roofline = job.pump(Self::COMPILE)?;
+                if self.roofline.is_none() {
+                    Stage::Roofline(job)
+                } else {
+                    drop(job);
+                    Self::begin_choosing(&self.gpu, &self.config)?
+                }
+            }
+            Stage::Choosing(mut tuner) => {
+                let begun = *self.begun.get_or_insert_with(Instant::now);
+                let (done, of) = tuner.progress();
+                self.status = format!("choosing kernel variants: {done} of {of}");
+                if tuner.pump(Self::COMPILE)? {
+                    drop(tuner);
+                    self.choosing = begun.elapsed();
+                    self.gpu.restart_peak();
+                    let dataset = Arc::new(synthetic(&self.config)?);
+                    let config = self.config.clone();
+                    let trainer = Trainer::begin(&self.gpu, config, dataset, &Start::Random)?;
+                    Stage::Compiling(Box::new(trainer))
+                } else {
+                    Stage::Choosing(tuner)
+                }
+            }
+            Stage::Compiling(mut trainer) => {
+                let (done, of) = trainer.warm(Self::COMPILE)?;
+                self.status = format!("compiling: {done} of {of}");
+                if done < of {
+                    Stage::Compiling(trainer)
+                } else {
+                    self.status = "training: warm-up".into();
+                    Stage::Training {
+                        trainer,
+                        steps: Marks::new(self.options.seconds),
+                        warm: (Duration::ZERO, 0, 0),
+                        warm_up: Self::TRAIN_WARM_UP,
+                    }
+                }
+            }
+            Stage::Training {
+                mut trainer,
+                mut steps,
+                mut warm,
+                mut warm_up,
+            } => {
+                for report in trainer.pump(u64::MAX)? {
+                    if trainer.first_step().is_some_and(|t| t > LONG) {
+                        warm_up = warm_up.min(report.step);
+                    }
+                    if report.step == warm_up {
+                        warm = (trainer.encode_time(), trainer.submissions(), trainer.step());
+                        steps.start_at(warm_up);
+                    } else if report.step > warm_up {
+                        steps.mark(report.step);
+                        self.status = format!("training: step {}", report.step);
+                    }
+                }
+                if steps.goes_on() {
+                    Stage::Training {
+                        trainer,
+                        steps,
+                        warm,
+                        warm_up,
+                    }
+                } else {
+                    Stage::Settling {
+                        stop: trainer.step() + 1,
+                        report: Box::new(self.report(&trainer, &steps, warm)),
+                        trainer,
+                    }
+                }
+            }
+            Stage::Settling {
+                mut trainer,
+                stop,
+                mut report,
+            } => {
+                if trainer.is_settled() && trainer.step() >= stop {
+                    let first = trainer.first_step().unwrap_or_default().as_secs_f64();
+                    report.first_step_s = first;
+                    report.setup_s = report.choice_s + (first - report.train_step_s).max(0.0);
+                    self.gpu.check()?;
+                    if let Some(roofline) = self.roofline.clone() {
+                        Stage::Profiling {
+                            trainer,
+                            roofline,
+                            profiler: Box::default(),
+                            micro: None,
+                            report,
+                        }
+                    } else {
+                        drop(trainer);
+                        self.begin_sampling(report)?
+                    }
+                } else {
+                    trainer.pump(stop)?;
+                    Stage::Settling {
+                        trainer,
+                        stop,
+                        report,
+                    }
+                }
+            }
+            Stage::Profiling {
+                trainer,
+                roofline,
+                mut profiler,
+                mut micro,
+                mut report,
+            } => {
+                let (first, second) = trainer.plans();
+                let plan = if micro.is_none() { first } else { second };
+                let times = profiler.pump(&self.gpu, plan)?;
+                let (done, of) = profiler.progress(plan);
+                self.status = format!("profile of a step: {done} of {of}");
+                match (times, micro.take()) {
+                    (Some(update), Some(mut all)) => {
+                        all.extend(update);
+                        let clock = Clock::of(&self.gpu);
+                        report.profile = Some(Profile::new(&all, roofline, clock));
+                        drop(trainer);
+                        self.begin_sampling(report)?
+                    }
+                    (times, before) => {
+                        if times.is_some() {
+                            profiler = Box::default();
+                        }
+                        micro = times.or(before);
+                        Stage::Profiling {
+                            trainer,
+                            roofline,
+                            profiler,
+                            micro,
+                            report,
+                        }
+                    }
+                }
+            }
+            Stage::Sampling {
+                mut run,
+                weights,
+                mut compiled,
+                mut warm,
+                mut steps,
+                mut report,
+            } => {
+                if compiled {
+                    run.pump()?;
+                    let done = run.progress().0 as u64;
+                    if warm {
+                        steps.mark(done);
+                    } else if done >= Self::SAMPLE_WARM_UP {
+                        warm = true;
+                        steps.start_at(done);
+                    }
+                    self.status = format!("sampling: step {done}");
+                } else {
+                    let (done, of) = run.warm(Self::COMPILE)?;
+                    compiled = done == of;
+                }
+                if compiled && !steps.goes_on() {
+                    self.gpu.check()?;
+                    report.sample_step_s = steps.median();
+                    report.sample_steps = steps.count();
+                    report.sample_images_per_s = self.options.batch as f64 / report.sample_step_s;
+                    report.sample_flops = run.plan().flops();
+                    report.sample_gflops = report.sample_flops as f64 / report.sample_step_s / 1e9;
+                    report.sample_product_share =
+                        self.share(report.sample_flops, report.sample_step_s);
+                    return Ok(Some(*report));
+                }
+                Stage::Sampling {
+                    run,
+                    weights,
+                    compiled,
+                    warm,
+                    steps,
+                    report,
+                }
+            }
+            Stage::Done => Stage::Done,
+        };
+        Ok(None)
+    }
+
+    /// Waits for the device. Native only.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&mut self) {
+        match &mut self.stage {
+            Stage::Training { trainer, .. } | Stage::Settling { trainer, .. } => trainer.wait(),
+            Stage::Sampling {
+                run,
+                compiled: true,
+                ..
+            } => run.wait(),
+            Stage::Roofline(_) | Stage::Choosing(_) | Stage::Profiling { .. } => self.gpu.wait(),
+            Stage::Compiling(_) | Stage::Sampling { .. } | Stage::Done => {}
+        }
+    }
+
+    fn report(&self, trainer: &Trainer, steps: &Marks, warm: (Duration, u64, u64)) -> BenchReport {
+        let (gpu, options) = (&self.gpu, &self.options);
+        // Of encoded steps, as these run ahead of the finished ones.
+        let encoded = (trainer.step() - warm.2).max(1) as f64;
+        let encode_s = (trainer.encode_time() - warm.0).as_secs_f64() / encoded;
+        let submissions = (trainer.submissions() - warm.1) as f64 / encoded;
+        let train_step_s = steps.median();
+        let (micro, update) = trainer.plans();
+        let train_flops = micro.flops() + update.flops();
+        BenchReport {
+            model: self.model.into(),
+            batch: options.batch,
+            checkpoint_activations: options.checkpoint_activations,
+            adapter: gpu.info.name.clone(),
+            backend: gpu.info.backend.to_string(),
+            driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
+            variants: trainer.variants().to_string(),
+            parameters: trainer.params().iter().map(|p| p.file_len()).sum(),
+            train_images_per_s: options.batch as f64 / train_step_s,
+            sample_images_per_s: 0.0,
+            train_step_s,
+            sample_step_s: 0.0,
+            train_steps: steps.count(),
+            sample_steps: 0,
+            choice_s: self.choosing.as_secs_f64(),
+            first_step_s: 0.0,
+            setup_s: 0.0,
+            peak_bytes: gpu.peak_bytes(),
+            arena_bytes: micro.arena_bytes() + update.arena_bytes(),
+            beyond_parameters_bytes: gpu
+                .peak_bytes()
+                .saturating_sub(5 * trainer.sets().weights.bytes()),
+            dispatches: micro.len() + update.len(),
+            submissions,
+            encode_s,
+            encode_share: encode_s / train_step_s,
+            train_flops,
+            sample_flops: 0,
+            train_gflops: train_flops as f64 / train_step_s / 1e9,
+            sample_gflops: 0.0,
+            train_product_share: self.share(train_flops, train_step_s),
+            sample_product_share: None,
+            profile: None,
+            choices: Choices::of(gpu),
+        }
+    }
+
+    /// Share of the best product's rate, where that was measured.
+    fn share(&self, flops: u64, seconds: f64) -> Option<f64> {
+        let roofline = self.roofline.as_ref()?;
+        Some(flops as f64 / seconds / roofline.flops_per_s)
+    }
+
+    fn begin_sampling(&mut self, report: Box<BenchReport>) -> Result<Stage> {
+        self.status = "sampling: warm-up".into();
+        let (gpu, config) = (&self.gpu, &self.config);
+        let timesteps = config.scheduler.num_train_timesteps;
+        let graph = unet::build(&config.unet, 1, timesteps, false)?.graph;
+        let params = graph.params();
+        let weights = ParamSet::zeros(gpu, "weights", params)?;
+        weights.write(gpu, params, &init::weights(params, 0));
+        let request = SampleRequest {
+            // More than there will be time for.
+            count: self.options.batch * 1_000_000,
+            sampler: "ddpm".into(),
+            steps: timesteps,
+            eta: 0.0,
+            seed: 0,
+            batch: self.options.batch,
+        };
+        let network = Network::from(&config.unet);
+        let run = SampleRun::begin(
+            gpu,
+            Predictor::Network(&network, &weights),
+            &config.scheduler,
+            request,
+            Watch::Nothing,
+        )?;
+        Ok(Stage::Sampling {
+            run: Box::new(run),
+            weights,
+            compiled: false,
+            warm: false,
+            steps: Marks::new(self.options.seconds),
+            report,
+        })
+    }
 }
 
 /// Images of uniform noise to train on.
@@ -388,7 +656,11 @@ pub fn synthetic(config: &TrainConfig) -> Result<Dataset> {
     Ok(Dataset::new("noise".into(), images, test, Vec::new()))
 }
 
+/// What is long for a step.
+const LONG: Duration = Duration::from_secs(8);
+
 /// Times at which a counter of steps was seen to go on, and what follows from them.
+#[derive(Debug)]
 struct Marks {
     seconds: f64,
     begun: Option<Instant>,
@@ -407,20 +679,20 @@ impl Marks {
         }
     }
 
-    fn start(&mut self) {
-        self.start_at(2);
-    }
-
     fn start_at(&mut self, step: u64) {
         let now = Instant::now();
         self.begun = Some(now);
         self.last = (Some(now), step);
     }
 
-    /// Whether there is time left, or too little has been seen.
+    /// Whether there is time left, or too little has been seen; of steps that take long, one is enough.
     fn goes_on(&self) -> bool {
-        self.begun
-            .is_none_or(|t| t.elapsed().as_secs_f64() < self.seconds || self.stretches.len() < 3)
+        let enough = |t: Duration| match self.stretches.len() {
+            0 => false,
+            1 | 2 => t > LONG && t.as_secs_f64() >= self.seconds,
+            _ => t.as_secs_f64() >= self.seconds,
+        };
+        self.begun.is_none_or(|t| !enough(t.elapsed()))
     }
 
     fn mark(&mut self, step: u64) {
@@ -445,92 +717,11 @@ impl Marks {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[n / 2],
-        n => 0.5 * (values[n / 2 - 1] + values[n / 2]),
-    }
-}
-
-/// Times a plan is run for a profile.
-const PROFILE_RUNS: usize = 3;
-
-struct Timed {
-    kernel: String,
-    layer: String,
-    seconds: f64,
-    flops: u64,
-}
-
-fn time_dispatches(gpu: &Gpu, plan: &Plan, what: &str, status: &mut dyn FnMut(&str)) -> Vec<Timed> {
-    let mut times = vec![Vec::with_capacity(PROFILE_RUNS); plan.len()];
-    for run in 0..PROFILE_RUNS {
-        let mut cursor = Cursor::default();
-        for (i, slot) in times.iter_mut().enumerate() {
-            status(&format!(
-                "profile of {what}, run {} of {PROFILE_RUNS}: {i} of {}",
-                run + 1,
-                plan.len()
-            ));
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            plan.encode_one(&mut encoder, &mut cursor);
-            let commands = encoder.finish();
-            let begun = Instant::now();
-            gpu.submit(commands, || {});
-            gpu.wait();
-            slot.push(begun.elapsed().as_secs_f64());
-        }
-    }
-    plan.dispatches()
-        .iter()
-        .zip(times)
-        .map(|(d, times)| Timed {
-            kernel: d.kernel.to_string(),
-            layer: d.label.to_string(),
-            seconds: median(times),
-            flops: d.flops,
-        })
-        .collect()
-}
-
-fn summarise(all: &[Timed]) -> Profile {
-    let total_s: f64 = all.iter().map(|t| t.seconds).sum();
-    let by = |key: &dyn Fn(&Timed) -> String| {
-        let mut groups: BTreeMap<String, (usize, f64, u64)> = BTreeMap::new();
-        for timed in all {
-            let group = groups.entry(key(timed)).or_default();
-            group.0 += 1;
-            group.1 += timed.seconds;
-            group.2 += timed.flops;
-        }
-        let mut lines: Vec<ProfileLine> = groups
-            .into_iter()
-            .map(|(name, (count, seconds, flops))| ProfileLine {
-                name,
-                count,
-                seconds,
-                share: seconds / total_s,
-                gflops: flops as f64 / seconds / 1e9,
-            })
-            .collect();
-        lines.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-        lines
-    };
-    Profile {
-        kernels: by(&|t| t.kernel.clone()),
-        layers: by(&|t| format!("{}: {}", t.layer, t.kernel)),
-        total_s,
-        floor_s: all.iter().map(|t| t.seconds).fold(f64::INFINITY, f64::min),
-    }
-}
-
 /// The kernel variants that this device gets, in words, and all that it can run.
 pub fn variants(gpu: &Gpu) -> (String, Vec<String>) {
     let all = Variants::all(gpu);
     (
-        Variants::choose(gpu).to_string(),
+        VariantTable::of(gpu).to_string(),
         all.iter().map(ToString::to_string).collect(),
     )
 }
@@ -538,13 +729,6 @@ pub fn variants(gpu: &Gpu) -> (String, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(vec![]).is_nan());
-    }
 
     #[test]
     fn the_models_are_those_of_the_peers() {
@@ -555,26 +739,5 @@ mod tests {
         let count = |name| model(name).expect(name).unet().param_count();
         assert_eq!(count("cifar"), 35_746_307);
         assert_eq!(count("mnist32"), 1_112_801);
-    }
-
-    #[test]
-    fn a_profile_adds_up() {
-        let timed = |kernel: &str, seconds, flops| Timed {
-            kernel: kernel.into(),
-            layer: "l".into(),
-            seconds,
-            flops,
-        };
-        let profile = summarise(&[
-            timed("a", 1.0, 1_000_000_000),
-            timed("b", 3.0, 0),
-            timed("a", 1.0, 3_000_000_000),
-        ]);
-        assert_eq!((profile.total_s, profile.floor_s), (5.0, 1.0));
-        let names: Vec<&str> = profile.kernels.iter().map(|k| k.name.as_str()).collect();
-        assert_eq!(names, ["b", "a"]);
-        assert_eq!(profile.kernels[1].count, 2);
-        assert!((profile.kernels[1].share - 0.4).abs() < 1e-12);
-        assert!((profile.kernels[1].gflops - 2.0).abs() < 1e-12);
     }
 }

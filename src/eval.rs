@@ -18,9 +18,9 @@ use crate::{
     nn::{
         Plan, PlanBuilder, Shape, batch,
         model::ParamSet,
-        plan::Variants,
         state::{RandomStep, STATE_WORDS, StepState},
         tensor::plan_to_nchw,
+        tuning::VariantTable,
         unet,
     },
     rng::{self, Draw, stream},
@@ -375,7 +375,7 @@ impl Forward {
         )?;
         v[5].write(gpu, 0, &model.time_table);
         v[6].write(gpu, 0, &table);
-        let mut plan = PlanBuilder::with_variants(Variants::choose(gpu));
+        let mut plan = PlanBuilder::with_variants(VariantTable::of(gpu));
         let labels = [
             "state",
             "pixels",

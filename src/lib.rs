@@ -11,7 +11,6 @@
     )
 )]
 
-#[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
 pub mod data;
 pub mod diffusion;

@@ -2,6 +2,7 @@
 // name `noiselabPage` (src/ui/page.rs).
 
 import { files } from "./files.js";
+import { frameBegun, frameDone, hurry } from "./frames.js";
 
 const DATA_CACHE = "noiselab-data";
 const element = (id) => document.getElementById(id);
@@ -257,6 +258,7 @@ for (const kind of ["pointerdown", "pointerup", "pointermove", "wheel", "keydown
     kind,
     (event) => {
       waiting ??= event.timeStamp;
+      hurry();
     },
     { capture: true, passive: true },
   );
@@ -270,6 +272,7 @@ export function whenPainted(painted) {
 function drawn() {
   afterFrame.port2.postMessage(waiting ?? -1);
   waiting = null;
+  frameBegun();
 }
 
 // ---- Ticks --------------------------------------------------------------------
@@ -307,5 +310,7 @@ globalThis.noiselabPage = {
   adapter: () => adapterName,
   reload: () => location.reload(),
   drawn,
+  frame_done: frameDone,
+  hurry,
   wake,
 };

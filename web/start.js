@@ -2,6 +2,7 @@
 
 import { cover, nameAdapter, onTick, say, stopped, whenPainted } from "./host.js";
 import { files } from "./files.js";
+import { shortenShader } from "./frames.js";
 
 const at = (path) => new URL(path, document.baseURI).href;
 
@@ -18,6 +19,16 @@ async function missingWebGpu() {
     return `This browser has it but cannot use it here: ${error.message}`;
   }
   return "This browser has it, but finds no graphics device that it may use.";
+}
+
+// Subgroups are asked for where the adapter has them: wgpu 30 does not know this feature of browsers.
+function askForSubgroups() {
+  const request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = function (descriptor = {}) {
+    const wanted = new Set(descriptor.requiredFeatures);
+    if (this.features.has("subgroups")) wanted.add("subgroups");
+    return request.call(this, { ...descriptor, requiredFeatures: [...wanted] });
+  };
 }
 
 // The program's response, with its progress told on the way.
@@ -69,10 +80,16 @@ async function start() {
     await compileAll(await load());
     return;
   }
+  shortenShader();
+  askForSubgroups();
   const program = await load();
   say("Starting …");
   // Reading only: tests press the controls as people do.
-  globalThis.noiselab = { status: () => program.status(), reverse_images: (run) => program.reverse_images(run) };
+  globalThis.noiselab = {
+    status: () => program.status(),
+    reverse_images: (run) => program.reverse_images(run),
+    measure_anew: () => program.measure_anew(),
+  };
   whenPainted((since) => program.painted(since));
   const whether = () => program.visibility(document.hidden);
   document.addEventListener("visibilitychange", whether);

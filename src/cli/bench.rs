@@ -8,10 +8,17 @@ use std::{
 
 use clap::builder::PossibleValuesParser;
 use indicatif::{ProgressBar, ProgressStyle};
-use noiselab::bench::{self, BenchModel, BenchOptions, BenchReport, Profile, ProfileLine};
+use noiselab::{
+    bench::{self, BenchModel, BenchOptions, BenchReport},
+    nn::profile::{Profile, ProfileLine},
+};
 use serde_json::json;
 
-use super::{CliError, DeviceArgs, print, print_json};
+use super::{
+    CliError, DeviceArgs,
+    kernels::{self, remember},
+    print, print_json,
+};
 
 /// Arguments of `noiselab bench`.
 #[derive(Debug, clap::Args)]
@@ -90,21 +97,22 @@ pub fn run(args: &BenchArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> 
     });
     bar.finish_and_clear();
     let report = report?;
+    remember(&gpu);
     if args.json {
         print_json(&json!(report))?;
     } else {
-        print(&table(&report))?;
+        print(&table(&report, &kernels::table(&gpu)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(r: &BenchReport) -> String {
+fn table(r: &BenchReport, kernels: &str) -> String {
     let mut out = format!(
-        "{} ({}, {})\n{}\n\n{}, batch {}{}\n",
+        "{} ({}, {})\n{}\n{}, batch {}{}\n",
         r.adapter,
         r.backend,
         r.driver.trim(),
-        r.variants,
+        kernels,
         r.model,
         r.batch,
         if r.checkpoint_activations {
@@ -141,18 +149,29 @@ fn table(r: &BenchReport) -> String {
     line(
         "first step",
         format!(
-            "{} ({} of it set-up and compilation)",
-            time(r.first_step_s),
-            time(r.setup_s)
+            "{} beyond a steady one ({} of it the choice of kernel variants)",
+            time(r.setup_s),
+            time(r.choice_s)
         ),
     );
     line("peak memory, training", bytes(r.peak_bytes));
+    line(
+        "beyond the parameters",
+        format!(
+            "{} beside weights, gradients, moments and average",
+            bytes(r.beyond_parameters_bytes)
+        ),
+    );
     line("arena", bytes(r.arena_bytes));
     line("dispatches a step", r.dispatches.to_string());
     line("submissions a step", format!("{:.1}", r.submissions));
     line(
         "host time to encode",
-        format!("{} a step", time(r.encode_s)),
+        format!(
+            "{} a step, {:.2} % of it",
+            time(r.encode_s),
+            100.0 * r.encode_share
+        ),
     );
     line(
         "operations",
@@ -162,6 +181,17 @@ fn table(r: &BenchReport) -> String {
             r.sample_flops as f64 / 1e9
         ),
     );
+    let mut share = |name: &str, share: Option<f64>| {
+        if let Some(share) = share {
+            let _ = writeln!(
+                out,
+                "  {name:<22} {:.1} % of the device's best matrix product",
+                100.0 * share
+            );
+        }
+    };
+    share("training reaches", r.train_product_share);
+    share("sampling reaches", r.sample_product_share);
     if let Some(profile) = &r.profile {
         out.push_str(&profile_table(profile));
     }
@@ -172,30 +202,69 @@ fn table(r: &BenchReport) -> String {
 const LAYERS: usize = 25;
 
 fn profile_table(profile: &Profile) -> String {
+    let roofline = &profile.roofline;
     let mut out = format!(
-        "\none training step, each dispatch by itself: {} (submitting and waiting: about {} each)\n",
+        "
+roofline (by {})
+  product                {:.1} GFLOP/s, {side}x{side}x{side}: {}
+",
+        roofline.clock,
+        roofline.flops_per_s / 1e9,
+        roofline.kernel,
+        side = roofline.side,
+    );
+    for (name, rate) in &roofline.kernels {
+        let _ = writeln!(
+            out,
+            "                         {:.1} GFLOP/s by {name}",
+            rate / 1e9
+        );
+    }
+    let _ = writeln!(
+        out,
+        "  copy                   {:.1} GB/s read and written, of {}\n",
+        roofline.bytes_per_s / 1e9,
+        bytes(roofline.copied)
+    );
+    let _ = writeln!(
+        out,
+        "one training step, each dispatch by itself, by {}: {}, {:.1} GFLOP, {:.2} GB
+  {:.1} % of the product's rate over the whole step; {:.1} % of the roofline, dispatch by dispatch
+  (bytes: each range bound once for being read or written, twice for both; from caches a share can exceed 100 %)",
+        profile.clock,
         time(profile.total_s),
-        time(profile.floor_s)
+        profile.flops as f64 / 1e9,
+        profile.bytes as f64 / 1e9,
+        100.0 * profile.product_share,
+        100.0 * profile.roofline_s / profile.total_s,
     );
     let mut part = |title: &str, lines: &[ProfileLine]| {
         let _ = writeln!(
             out,
-            "\n  {:>5} {:>10} {:>6} {:>8}  {title}",
-            "count", "ms", "share", "GFLOP/s"
+            "\n  {:>5} {:>10} {:>6} {:>9} {:>8} {:>8} {:>7} {:>9}  {title}",
+            "count", "ms", "share", "GFLOP", "MB", "GFLOP/s", "GB/s", "roofline"
         );
         for l in lines {
             let _ = writeln!(
                 out,
-                "  {:>5} {:>10.2} {:>5.1}% {:>8.2}  {}",
+                "  {:>5} {:>10.2} {:>5.1}% {:>9.3} {:>8.1} {:>8.2} {:>7.2} {:>7.1}%{}  {}",
                 l.count,
                 1e3 * l.seconds,
                 100.0 * l.share,
+                l.flops as f64 / 1e9,
+                l.bytes as f64 / 1e6,
                 l.gflops,
+                l.gbytes,
+                100.0 * l.roofline_share,
+                if l.product_bound { "P" } else { "C" },
                 l.name
             );
         }
     };
-    part("kernel", &profile.kernels);
+    part(
+        "kernel (P: bound by the product, C: by the copy)",
+        &profile.kernels,
+    );
     let shown = profile.layers.len().min(LAYERS);
     part("slowest layers", &profile.layers[..shown]);
     out

@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use noiselab::{bench, data, gpu::Gpu};
+use noiselab::{bench, data, gpu::Gpu, nn::tuning::Choices};
 use serde_json::{Value, json};
 
-use super::{CliError, DeviceArgs, print, print_json};
+use super::{CliError, DeviceArgs, kernels, print, print_json};
 
 /// Arguments of `noiselab info`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub fn run(args: &InfoArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> {
     if args.json {
         print_json(&document)?;
     } else {
-        print(&text(&document))?;
+        print(&text(&document, &kernels::table(&gpu)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -90,13 +90,13 @@ fn describe(gpu: &Gpu, adapters: &[wgpu::AdapterInfo]) -> Value {
             "subgroupMaxSize": info.subgroup_max_size,
             "timestamp-query": can.timestamps,
         },
-        "variants": { "chosen": chosen, "all": all },
+        "variants": { "chosen": chosen, "all": all, "measured": Choices::of(gpu) },
         "other_adapters": others,
         "data_sets": sets,
     })
 }
 
-fn text(d: &Value) -> String {
+fn text(d: &Value, kernels: &str) -> String {
     let mut out = format!("noiselab {}\n\n", plain(&d["version"]));
     let mut line = |name: &str, value: String| {
         // Writing to a string cannot fail.
@@ -118,7 +118,8 @@ fn text(d: &Value) -> String {
     line("subgroups", subgroups);
     line("timestamps", yes("timestamp-query").into());
     line("kernels", plain(&d["variants"]["chosen"]));
-    out.push_str("\nlimits\n");
+    let _ = writeln!(out, "\nkernel variants\n{kernels}");
+    out.push_str("limits\n");
     for (name, value) in d["limits"].as_object().into_iter().flatten() {
         let _ = writeln!(out, "  {name:<34} {}", plain(value));
     }

@@ -10,11 +10,13 @@ mod error;
 mod eval;
 mod forward;
 mod info;
+mod kernels;
 mod lab2d;
 mod parity;
 mod progress;
 mod sample;
 mod train;
+mod tune;
 mod values;
 
 use std::{
@@ -86,12 +88,14 @@ impl DeviceArgs {
         }
     }
 
-    /// Opens it.
+    /// Opens it, with the kernel variants that were chosen for it before.
     ///
     /// # Errors
     /// No adapter, none of that name, or one that does not open.
     pub fn open(&self) -> Result<Arc<Gpu>, GpuError> {
-        Gpu::open_blocking(&self.choice())
+        let gpu = Gpu::open_blocking(&self.choice())?;
+        crate::remembered::recall(&gpu);
+        Ok(gpu)
     }
 }
 
@@ -112,6 +116,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Measure this machine: training and sampling speed, memory, dispatches
     Bench(bench::BenchArgs),
+    /// Measure anew which kernel variants suit this device, and remember them
+    Tune(tune::TuneArgs),
     /// Compare every number with what PyTorch and diffusers computed for the same problem
     Parity(parity::ParityArgs),
     /// Show the adapters of this machine, their limits, and what noiselab makes of them
@@ -166,6 +172,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, CliError> {
         Some(Command::Sample(args)) => sample::run(args, device),
         Some(Command::Eval(args)) => eval::run(args, device),
         Some(Command::Bench(args)) => bench::run(args, device),
+        Some(Command::Tune(args)) => tune::run(args, device),
         Some(Command::Parity(args)) => parity::run(args, device),
         Some(Command::Info(args)) => info::run(args, device),
         #[cfg(feature = "app")]

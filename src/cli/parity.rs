@@ -42,7 +42,7 @@ pub struct ParityArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// The one that is chosen for this adapter
+    /// The default for such adapters
     Default,
     /// Each one that this adapter can run; --dump writes what the first computed
     All,

@@ -8,7 +8,7 @@ use noiselab::{
     diffusion::{Objective, VarianceType, loss_weight::LossType},
     nn::lr_schedule::LearningRateDecay,
     session::{
-        TrainError,
+        TrainError, budget,
         config::{PRESETS, TrainConfig, preset},
         pacer::Pace,
         pipeline::{Pipeline, WeightKind},
@@ -19,9 +19,11 @@ use noiselab::{
 use serde_json::Value;
 
 use super::{
-    CliError, DeviceArgs, print,
+    CliError, DeviceArgs, kernels, print,
     progress::{Progress, line},
-    values::{announce, below_one, count, not_negative, open_dataset, positive, schedules, share},
+    values::{
+        announce, below_one, bytes, count, not_negative, open_dataset, positive, schedules, share,
+    },
 };
 
 /// The preset of a run that names none.
@@ -37,7 +39,10 @@ DDPMPipeline.from_pretrained(DIR). Beside it lie log.csv (every figure of every 
 loss_by_t.csv, samples.png, and noiselab/ with the state that --resume goes on from.
 
 Ctrl-C finishes the running step, saves, and ends; --resume then goes on as if nothing had happened,
-bit for bit on the same adapter.")]
+bit for bit on the same adapter.
+
+Which variants of the kernels are used is measured before the first run on a device, and remembered; a run records
+its own and goes on with them. `noiselab info` shows them, `noiselab tune` measures anew.")]
 pub struct TrainArgs {
     /// Data set: `mnist` or `fashion` (built in), or the path of an IDX file, CIFAR-10 batches, a
     /// folder or a zip of pictures
@@ -145,6 +150,10 @@ pub struct TrainArgs {
     /// more work, the same numbers)
     #[arg(long, help_heading = "Resources")]
     checkpoint_activations: bool,
+    /// Most device memory that the run may take, such as 1.5GB or 900MiB: activations are checkpointed if it does
+    /// not fit otherwise, and if it does not fit even so, nothing is begun
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Resources")]
+    memory_budget: Option<u64>,
     /// Leave the device half idle and work in small pieces, so that other programs stay usable
     #[arg(long, help_heading = "Resources")]
     gentle: bool,
@@ -192,7 +201,7 @@ pub fn run(args: &TrainArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> 
         begin(args)?
     };
     let Plan {
-        config,
+        mut config,
         options,
         start,
         dataset,
@@ -213,6 +222,23 @@ pub fn run(args: &TrainArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> 
         options.steps,
         config.batch * config.accumulate
     ));
+    if !args.resume {
+        kernels::choose(&gpu, &config.unet)?;
+    }
+    if let Some(budget) = args.memory_budget {
+        let fit = budget::fit(&gpu, &config, &options, &dataset, budget)?;
+        config.checkpoint_activations = fit.checkpoint_activations;
+        line(&format!(
+            "memory: {} of {} on the device, {}",
+            budget::in_words(fit.memory.total()),
+            budget::in_words(budget),
+            if fit.checkpoint_activations {
+                "with activation checkpointing"
+            } else {
+                "without activation checkpointing"
+            }
+        ));
+    }
     let stop = StopSignal::default();
     listen(&stop);
     let steps = options.steps;

@@ -38,6 +38,32 @@ pub fn below_one(text: &str) -> Result<f64, String> {
     within(text, ok, "a number from 0 to below 1 is needed")
 }
 
+/// Bytes with a unit: 1.5GB, 900MiB.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, f64); 7] = [
+        ("kib", 1024.0),
+        ("mib", 1_048_576.0),
+        ("gib", 1_073_741_824.0),
+        ("kb", 1e3),
+        ("mb", 1e6),
+        ("gb", 1e9),
+        ("b", 1.0),
+    ];
+    let wrong = || {
+        "give a number with a unit (B, KB, MB, GB, KiB, MiB or GiB), such as 1.5GB or 900MiB"
+            .to_owned()
+    };
+    let lower = text.trim().to_ascii_lowercase();
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(name, unit)| Some((lower.strip_suffix(name)?, unit)))
+        .ok_or_else(wrong)?;
+    match number.trim().parse::<f64>() {
+        Ok(n) if n.is_finite() && n > 0.0 && n * unit >= 1.0 => Ok((n * unit) as u64),
+        _ => Err(wrong()),
+    }
+}
+
 fn within(text: &str, ok: impl Fn(f64) -> bool, otherwise: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(v) if v.is_finite() && ok(v) => Ok(v),
@@ -91,6 +117,12 @@ mod tests {
         assert!(count("0").is_err() && count("-1").is_err() && count("x").is_err());
         assert_eq!(positive("2e-4"), Ok(2e-4));
         assert!(positive("0").is_err() && positive("nan").is_err() && positive("inf").is_err());
+        assert_eq!(bytes("1.5GB"), Ok(1_500_000_000));
+        assert_eq!(bytes("900 MiB"), Ok(900 << 20));
+        assert_eq!(bytes("64kb"), Ok(64_000));
+        for wrong in ["1.5", "GB", "-1GB", "1.5TB", "infGB", "0MB", ""] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(not_negative("0"), Ok(0.0));
         assert_eq!(share("1"), Ok(1.0));
         assert!(share("1.1").is_err());

@@ -4,7 +4,7 @@
 //! labels, test images, test labels. `scripts/make_datasets.py` makes and verifies them.
 
 use super::source::Stream;
-use super::{DataError, Dataset, Images, LoadOptions, Parts, finish, idx};
+use super::{DataError, Dataset, Images, LoadOptions, Opening, Parts, finish, idx};
 use std::{fmt, io::Read, path::Path, time::Duration};
 use web_time::Instant;
 
@@ -140,12 +140,10 @@ impl Unpacking<'_> {
     const CHUNK: u64 = 1 << 16;
     /// Memory that is taken at once for pixels; a header that claims more may lie.
     const RESERVE: u64 = 64 << 20;
+}
 
-    /// Goes on for about `time`; the data set once it is complete.
-    ///
-    /// # Errors
-    /// As for [`BuiltIn::decode`].
-    pub fn step(&mut self, time: Duration) -> Result<Option<Dataset>, DataError> {
+impl Opening for Unpacking<'_> {
+    fn step(&mut self, time: Duration) -> Result<Option<Dataset>, DataError> {
         let start = Instant::now();
         while start.elapsed() < time {
             if let [_, _] = self.parts[..] {
@@ -172,7 +170,9 @@ impl Unpacking<'_> {
         }
         Ok(None)
     }
+}
 
+impl Unpacking<'_> {
     fn finish(&mut self) -> Result<Dataset, DataError> {
         self.stream.expect_end()?;
         let test = self.parts.pop();

@@ -1,16 +1,22 @@
 //! Encoded pictures (PNG, JPEG …) of any size turned into a set: shared by folders and archives.
 
 use super::images::{square, to_dynamic};
-use super::{DEFAULT_SIDE, DataError, Images, LoadOptions, MAX_BYTES, MAX_SIDE, MIN_SIDE, Parts};
+use super::{
+    DEFAULT_SIDE, DataError, Dataset, Images, LoadOptions, MAX_BYTES, MAX_SIDE, MIN_SIDE, Opening,
+    Parts, finish,
+};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use web_time::Instant;
 
 /// The most bytes that one encoded picture may have.
 pub(super) const MAX_FILE: u64 = 256 << 20;
-/// Pictures decoded at a time, and bytes of them.
-const CHUNK: usize = 64;
+/// Pictures decoded at a time, side by side natively; and bytes of them.
+const CHUNK: usize = if cfg!(target_arch = "wasm32") { 1 } else { 64 };
 const CHUNK_BYTES: usize = 64 << 20;
 
 /// What a folder or archive of pictures should hold.
@@ -25,57 +31,120 @@ pub(super) fn is_picture(name: &str) -> bool {
     !hidden && ImageFormat::from_path(name).is_ok_and(|format| format.reading_enabled())
 }
 
-/// Decodes the pictures with these names (sorted); `read` gives the bytes of the i-th.
+/// How the bytes of a picture are got at: by its number and its name.
+type Read<'a> = Box<dyn FnMut(usize, &str) -> Result<Vec<u8>, DataError> + 'a>;
+
+/// Pictures that are being read and decoded.
 ///
 /// Folders `train` and `test` (or `val`, `valid`, `validation`) split the set; otherwise, and
 /// below them, the outermost folders are the classes. A folder that holds everything says nothing.
-pub(super) fn assemble(
-    root: &Path,
-    names: &[String],
-    mut read: impl FnMut(usize) -> Result<Vec<u8>, DataError>,
-    options: &LoadOptions,
-) -> Result<Parts, DataError> {
-    let layout = Layout::of(names);
-    let mut pictures = Pictures::default();
-    let mut next = 0;
-    while next < names.len() {
+pub(super) struct Reading<'a> {
+    root: PathBuf,
+    /// Sorted.
+    names: Vec<String>,
+    read: Read<'a>,
+    options: LoadOptions,
+    layout: Layout,
+    pictures: Pictures,
+    next: usize,
+}
+
+impl fmt::Debug for Reading<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (done, of) = (self.next, self.names.len());
+        write!(f, "Reading({}, {done} of {of})", self.root.display())
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// The pictures with these names, sorted; `read` gives the bytes of one.
+    pub fn new(
+        root: &Path,
+        names: Vec<String>,
+        read: impl FnMut(usize, &str) -> Result<Vec<u8>, DataError> + 'a,
+        options: &LoadOptions,
+    ) -> Self {
+        Self {
+            root: root.into(),
+            layout: Layout::of(&names),
+            names,
+            read: Box::new(read),
+            options: options.clone(),
+            pictures: Pictures::default(),
+            next: 0,
+        }
+    }
+
+    /// Reads on to the end.
+    pub fn run(mut self) -> Result<Dataset, DataError> {
+        loop {
+            if let Some(dataset) = self.step(Duration::MAX)? {
+                return Ok(dataset);
+            }
+        }
+    }
+
+    fn chunk(&mut self) -> Result<(), DataError> {
+        let (root, names) = (&self.root, &self.names);
         let mut chunk = Vec::new();
         let mut bytes = 0;
-        while next < names.len() && chunk.len() < CHUNK && bytes < CHUNK_BYTES {
-            let file = read(next)?;
+        while self.next < names.len() && chunk.len() < CHUNK && bytes < CHUNK_BYTES {
+            let file = (self.read)(self.next, &names[self.next])?;
             bytes += file.len();
-            chunk.push((next, file));
-            next += 1;
+            chunk.push((self.next, file));
+            self.next += 1;
         }
-        let side = options.size.or(pictures.forced);
+        let side = self.options.size.or(self.pictures.forced);
+        let channels = self.options.channels;
         let decoded = each(chunk, |(i, file)| {
-            decode(&root.join(&names[i]), &file, side, options.channels)
+            decode(&root.join(&names[i]), &file, side, channels)
         });
         for picture in decoded {
-            pictures.push(root, names, picture?, options)?;
+            (self.pictures).push(root, names, picture?, &self.options)?;
         }
-        options.report(next, names.len());
+        self.options.report(self.next, names.len());
+        Ok(())
     }
-    let all = Images {
-        height: pictures.side,
-        width: pictures.side,
-        channels: pictures.channels,
-        pixels: pictures.pixels,
-        labels: layout.labels,
-    };
-    if !layout.is_test.contains(&true) {
-        return Ok(Parts {
-            train: all,
-            test: None,
+
+    fn parts(&mut self) -> Parts {
+        let pictures = std::mem::take(&mut self.pictures);
+        let layout = std::mem::take(&mut self.layout);
+        let all = Images {
+            height: pictures.side,
+            width: pictures.side,
+            channels: pictures.channels,
+            pixels: pictures.pixels,
+            labels: layout.labels,
+        };
+        if !layout.is_test.contains(&true) {
+            return Parts {
+                train: all,
+                test: None,
+                class_names: layout.class_names,
+            };
+        }
+        let (test, train): (Vec<_>, Vec<_>) =
+            (0..self.names.len()).partition(|&i| layout.is_test[i]);
+        Parts {
+            train: all.select(&train),
+            test: Some(all.select(&test)),
             class_names: layout.class_names,
-        });
+        }
     }
-    let (test, train): (Vec<_>, Vec<_>) = (0..names.len()).partition(|&i| layout.is_test[i]);
-    Ok(Parts {
-        train: all.select(&train),
-        test: Some(all.select(&test)),
-        class_names: layout.class_names,
-    })
+}
+
+impl Opening for Reading<'_> {
+    fn step(&mut self, time: Duration) -> Result<Option<Dataset>, DataError> {
+        let start = Instant::now();
+        while self.next < self.names.len() {
+            self.chunk()?;
+            if start.elapsed() >= time {
+                return Ok(None);
+            }
+        }
+        let parts = self.parts();
+        finish(&self.root, parts, &self.options).map(Some)
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -242,6 +311,7 @@ fn resized(pixels: Vec<u8>, from: usize, channels: usize, to: usize) -> Vec<u8> 
 }
 
 /// What the names of the files say of them.
+#[derive(Default)]
 struct Layout {
     is_test: Vec<bool>,
     labels: Option<Vec<u8>>,
@@ -327,12 +397,12 @@ pub(super) mod tests {
 
     fn assembled(files: &[(&str, Vec<u8>)], options: &LoadOptions) -> Result<Parts, DataError> {
         let names: Vec<_> = files.iter().map(|(name, _)| String::from(*name)).collect();
-        assemble(
-            Path::new("set"),
-            &names,
-            |i| Ok(files[i].1.clone()),
-            options,
-        )
+        let read = |i: usize, _: &str| Ok(files[i].1.clone());
+        let mut reading = Reading::new(Path::new("set"), names, read, options);
+        while reading.next < reading.names.len() {
+            reading.chunk()?;
+        }
+        Ok(reading.parts())
     }
 
     fn layout(names: &[&str]) -> (Vec<bool>, Option<Vec<u8>>, Vec<String>) {

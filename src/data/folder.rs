@@ -1,8 +1,9 @@
 //! A folder of pictures.
 
-use super::encoded::{MAX_FILE, PICTURES, assemble, is_picture};
+use super::encoded::{MAX_FILE, PICTURES, Reading, is_picture};
 use super::source::{Source, io_error};
-use super::{DataError, Dataset, LoadOptions, Loader, finish};
+use super::{DataError, Dataset, LoadOptions, Loader, Opening};
+use std::borrow::Borrow;
 use std::io::Read;
 #[cfg(test)]
 use std::path::Path;
@@ -25,39 +26,52 @@ impl Loader for Folder {
     }
 
     fn load(&self, source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
-        let names: Vec<_> = (source.files().iter())
-            .filter(|name| is_picture(name))
-            .cloned()
-            .collect();
-        if names.is_empty() {
-            return Err(DataError::Empty {
-                path: source.path().into(),
-                expected: PICTURES.into(),
-            });
-        }
-        let read = |i: usize| {
-            let path = source.path_of(&names[i]);
-            let mut bytes = Vec::new();
-            (source.open(&names[i])?.take(MAX_FILE + 1))
-                .read_to_end(&mut bytes)
-                .map_err(|e| io_error(&path, e))?;
-            if bytes.len() as u64 > MAX_FILE {
-                return Err(DataError::TooLarge {
-                    path,
-                    bytes: bytes.len() as u64,
-                    limit: MAX_FILE,
-                });
-            }
-            Ok(bytes)
-        };
-        let parts = assemble(source.path(), &names, read, options)?;
-        finish(source.path(), parts, options)
+        reading(source, options)?.run()
+    }
+
+    fn begin(&self, source: Source, options: &LoadOptions) -> Result<Box<dyn Opening>, DataError> {
+        Ok(Box::new(reading(source, options)?))
     }
 
     #[cfg(test)]
     fn example(&self, folder: &Path) -> super::tests::Example {
         tests::example(folder)
     }
+}
+
+fn reading<'a>(
+    source: impl Borrow<Source> + 'a,
+    options: &LoadOptions,
+) -> Result<Reading<'a>, DataError> {
+    let folder = source.borrow();
+    let names: Vec<_> = (folder.files().iter())
+        .filter(|name| is_picture(name))
+        .cloned()
+        .collect();
+    let root = folder.path().to_path_buf();
+    if names.is_empty() {
+        return Err(DataError::Empty {
+            path: root,
+            expected: PICTURES.into(),
+        });
+    }
+    let read = move |_, name: &str| {
+        let source = source.borrow();
+        let path = source.path_of(name);
+        let mut bytes = Vec::new();
+        (source.open(name)?.take(MAX_FILE + 1))
+            .read_to_end(&mut bytes)
+            .map_err(|e| io_error(&path, e))?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(DataError::TooLarge {
+                path,
+                bytes: bytes.len() as u64,
+                limit: MAX_FILE,
+            });
+        }
+        Ok(bytes)
+    };
+    Ok(Reading::new(&root, names, read, options))
 }
 
 #[cfg(test)]

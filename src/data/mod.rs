@@ -18,6 +18,7 @@ mod zipped;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use batches::Shuffle;
 pub use built_in::{BUILT_IN, BuiltIn, Unpacking};
@@ -292,9 +293,36 @@ pub trait Loader: Sync {
     /// # Errors
     /// Whatever is wrong with the source, naming the file.
     fn load(&self, source: &Source, options: &LoadOptions) -> Result<Dataset, DataError>;
+    /// Begins to read all of it bit by bit, for a page that must not stand still meanwhile; as it is here, it is all
+    /// read at once.
+    ///
+    /// # Errors
+    /// As for [`Loader::load`].
+    fn begin(&self, source: Source, options: &LoadOptions) -> Result<Box<dyn Opening>, DataError> {
+        Ok(Box::new(Opened(Some(self.load(&source, options)?))))
+    }
     /// A small whole set written into `folder`, and damaged ones; the tests try every loader so.
     #[cfg(test)]
     fn example(&self, folder: &Path) -> tests::Example;
+}
+
+/// A data set that is being opened.
+pub trait Opening: std::fmt::Debug {
+    /// Goes on for about `time`; the data set once it is complete, after which there is nothing to come.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the source, naming the file.
+    fn step(&mut self, time: Duration) -> Result<Option<Dataset>, DataError>;
+}
+
+/// One that was opened at once.
+#[derive(Debug)]
+struct Opened(Option<Dataset>);
+
+impl Opening for Opened {
+    fn step(&mut self, _time: Duration) -> Result<Option<Dataset>, DataError> {
+        Ok(self.0.take())
+    }
 }
 
 /// Every loader, in the order they are asked; the first that recognises a source reads it.
@@ -331,9 +359,21 @@ pub fn open(spec: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
 /// # Errors
 /// [`DataError`], as for [`open`].
 pub fn open_source(source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
+    loader_of(source, options)?.load(source, options)
+}
+
+/// The same bit by bit.
+///
+/// # Errors
+/// [`DataError`], as for [`open`].
+pub fn begin_source(source: Source, options: &LoadOptions) -> Result<Box<dyn Opening>, DataError> {
+    loader_of(&source, options)?.begin(source, options)
+}
+
+fn loader_of(source: &Source, options: &LoadOptions) -> Result<&'static dyn Loader, DataError> {
     options.check()?;
     match LOADERS.iter().find(|loader| loader.recognises(source)) {
-        Some(loader) => loader.load(source, options),
+        Some(loader) => Ok(*loader),
         None => {
             let reads: Vec<_> = LOADERS.iter().map(|loader| loader.reads()).collect();
             Err(DataError::Unrecognised {
@@ -496,6 +536,13 @@ pub(crate) mod tests {
 
             let again = open_source(&in_memory(&example.path), &options).unwrap();
             assert_eq!(again, set, "{name}: in memory as on disk");
+            let mut opening = begin_source(in_memory(&example.path), &options).unwrap();
+            let by_bits = loop {
+                if let Some(found) = opening.step(Duration::ZERO).unwrap() {
+                    break found;
+                }
+            };
+            assert_eq!(by_bits, set, "{name}: bit by bit as at once");
 
             for wanted in [1, 3] {
                 let options = LoadOptions {

@@ -120,6 +120,23 @@ impl Source {
         }
     }
 
+    /// The one file that it is.
+    ///
+    /// # Errors
+    /// [`DataError::Io`].
+    pub fn into_reader(self) -> Result<Box<dyn ReadSeek>, DataError> {
+        match self.memory {
+            Some(memory) => {
+                let bytes = memory.into_values().next().unwrap_or_default();
+                Ok(Box::new(Cursor::new(bytes)))
+            }
+            None => match fs::File::open(&self.path) {
+                Ok(file) => Ok(Box::new(BufReader::with_capacity(1 << 16, file))),
+                Err(e) => Err(io_error(&self.path, e)),
+            },
+        }
+    }
+
     /// The first `count` bytes of a file, fewer if it is shorter or cannot be read.
     pub fn peek(&self, file: &str, count: u64) -> Vec<u8> {
         let mut bytes = Vec::new();

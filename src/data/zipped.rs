@@ -1,8 +1,8 @@
 //! A .zip of pictures.
 
-use super::encoded::{MAX_FILE, PICTURES, assemble, is_picture};
-use super::source::Source;
-use super::{DataError, Dataset, LoadOptions, Loader, finish};
+use super::encoded::{MAX_FILE, PICTURES, Reading, is_picture};
+use super::source::{ReadSeek, Source};
+use super::{DataError, Dataset, LoadOptions, Loader, Opening};
 use std::io::Read;
 use std::path::Path;
 use zip::ZipArchive;
@@ -27,55 +27,68 @@ impl Loader for Zipped {
     }
 
     fn load(&self, source: &Source, options: &LoadOptions) -> Result<Dataset, DataError> {
-        let path = source.path();
         let reader = source.open(&source.files()[0])?;
-        let mut archive = ZipArchive::new(reader).map_err(|e| zip_error(path, e))?;
-        let mut entries = Vec::new();
-        for index in 0..archive.len() {
-            let entry = archive
-                .by_index_data(index)
-                .map_err(|e| zip_error(path, e))?;
-            let name = entry.name().map_err(|e| zip_error(path, e))?;
-            // A folder may be called `a.png/`.
-            if !name.ends_with('/') && is_picture(&name) {
-                entries.push((name.into_owned(), index));
-            }
-        }
-        if entries.is_empty() {
-            return Err(DataError::Empty {
-                path: path.into(),
-                expected: PICTURES.into(),
-            });
-        }
-        entries.sort_unstable();
-        let (names, indices): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-        let read = |i: usize| {
-            let file = path.join(&names[i]);
-            let entry = (archive.by_index(indices[i])).map_err(|e| zip_error(&file, e))?;
-            let too_large = |bytes| DataError::TooLarge {
-                path: file.clone(),
-                bytes,
-                limit: MAX_FILE,
-            };
-            if entry.size() > MAX_FILE {
-                return Err(too_large(entry.size()));
-            }
-            let mut bytes = Vec::new();
-            let done = entry.take(MAX_FILE + 1).read_to_end(&mut bytes);
-            done.map_err(|e| zip_error(&file, e.into()))?;
-            if bytes.len() as u64 > MAX_FILE {
-                return Err(too_large(bytes.len() as u64));
-            }
-            Ok(bytes)
-        };
-        let parts = assemble(path, &names, read, options)?;
-        finish(path, parts, options)
+        reading(source.path(), reader, options)?.run()
+    }
+
+    fn begin(&self, source: Source, options: &LoadOptions) -> Result<Box<dyn Opening>, DataError> {
+        let path = source.path().to_path_buf();
+        let reader = source.into_reader()?;
+        Ok(Box::new(reading(&path, reader, options)?))
     }
 
     #[cfg(test)]
     fn example(&self, folder: &Path) -> super::tests::Example {
         tests::example(folder)
     }
+}
+
+fn reading<'a>(
+    path: &Path,
+    reader: Box<dyn ReadSeek + 'a>,
+    options: &LoadOptions,
+) -> Result<Reading<'a>, DataError> {
+    let mut archive = ZipArchive::new(reader).map_err(|e| zip_error(path, e))?;
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let entry = archive
+            .by_index_data(index)
+            .map_err(|e| zip_error(path, e))?;
+        let name = entry.name().map_err(|e| zip_error(path, e))?;
+        // A folder may be called `a.png/`.
+        if !name.ends_with('/') && is_picture(&name) {
+            entries.push((name.into_owned(), index));
+        }
+    }
+    if entries.is_empty() {
+        return Err(DataError::Empty {
+            path: path.into(),
+            expected: PICTURES.into(),
+        });
+    }
+    entries.sort_unstable();
+    let (names, indices): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
+    let root = path.to_path_buf();
+    let read = move |i: usize, name: &str| {
+        let file = root.join(name);
+        let entry = (archive.by_index(indices[i])).map_err(|e| zip_error(&file, e))?;
+        let too_large = |bytes| DataError::TooLarge {
+            path: file.clone(),
+            bytes,
+            limit: MAX_FILE,
+        };
+        if entry.size() > MAX_FILE {
+            return Err(too_large(entry.size()));
+        }
+        let mut bytes = Vec::new();
+        let done = entry.take(MAX_FILE + 1).read_to_end(&mut bytes);
+        done.map_err(|e| zip_error(&file, e.into()))?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(too_large(bytes.len() as u64));
+        }
+        Ok(bytes)
+    };
+    Ok(Reading::new(path, names, read, options))
 }
 
 fn zip_error(path: &Path, error: ZipError) -> DataError {

@@ -1,8 +1,12 @@
 //! The adapter, its device and queue, and what they can do.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use super::{GpuError, kernel::KernelCache};
@@ -45,6 +49,17 @@ impl AdapterChoice {
             _ => GpuError::NoSoftwareAdapter { available },
         }
     }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn has_subgroups(device: &wgpu::Device) -> bool {
+    device.features().contains(wgpu::Features::SUBGROUP)
+}
+
+/// wgpu 30 does not know this feature of browsers: the page asks for it (`web/start.js`).
+#[cfg(target_arch = "wasm32")]
+fn has_subgroups(device: &wgpu::Device) -> bool {
+    (device.as_webgpu()).is_some_and(|device| device.features().has("subgroups"))
 }
 
 fn can_compute(adapter: &wgpu::Adapter) -> bool {
@@ -96,9 +111,27 @@ pub struct Gpu {
     allocated: AtomicU64,
     peak: AtomicU64,
     poisoned: Arc<AtomicBool>,
+    notes: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Gpu {
+    /// Keeps what an upper layer found out about this device, in place of what it knew before.
+    pub fn note<T: Any + Send + Sync>(&self, value: T) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    /// What was last noted of that type.
+    pub fn noted<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(notes.get(&TypeId::of::<T>())?).downcast().ok()
+    }
+
+    /// Counts the peak anew from what is allocated now.
+    pub fn restart_peak(&self) {
+        self.peak.store(self.allocated_bytes(), Ordering::Release);
+    }
+
     /// Opens an adapter with its own limits.
     ///
     /// # Errors
@@ -222,7 +255,7 @@ impl Gpu {
         let features = device.features();
         let capabilities = Capabilities {
             f16: features.contains(wgpu::Features::SHADER_F16),
-            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            subgroups: has_subgroups(&device),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
             software: info.device_type == wgpu::DeviceType::Cpu
                 || info.name.contains("SwiftShader")
@@ -268,6 +301,7 @@ impl Gpu {
             allocated: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             poisoned,
+            notes: Mutex::default(),
         })
     }
 
@@ -366,7 +400,7 @@ impl Gpu {
         self.allocated.fetch_sub(bytes, Ordering::AcqRel);
     }
 
-    /// Most bytes that were allocated at once since the start.
+    /// Most bytes that were allocated at once since the start, or [`Gpu::restart_peak`].
     pub fn peak_bytes(&self) -> u64 {
         self.peak.load(Ordering::Acquire)
     }

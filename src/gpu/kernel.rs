@@ -2,8 +2,11 @@
 //! are declared once, in the shader, and can be shared.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{Gpu, GpuError, shaders};
@@ -47,6 +50,39 @@ impl std::fmt::Display for KernelId {
     }
 }
 
+/// Seconds that a unit of work takes, as learned from submissions, to cut them by. All who run a kernel share one.
+#[derive(Debug, Default)]
+pub struct Speed(AtomicU64);
+
+impl Speed {
+    /// No device is beyond these.
+    const SLOWEST: f64 = 1e-7;
+    const FASTEST: f64 = 1e-15;
+
+    /// Starts with a guess.
+    pub fn new(seconds_per_unit: f64) -> Self {
+        Self(AtomicU64::new(seconds_per_unit.to_bits()))
+    }
+
+    /// Seconds a unit; that of `typical` for a kernel that has not run yet.
+    pub fn or(&self, typical: &Self) -> f64 {
+        let known = f64::from_bits(self.0.load(Ordering::Relaxed));
+        if known > 0.0 {
+            return known;
+        }
+        let guess = typical.0.load(Ordering::Relaxed);
+        self.0.store(guess, Ordering::Relaxed);
+        f64::from_bits(guess)
+    }
+
+    /// It has been seen to take that many times as long.
+    pub fn scale(&self, ratio: f64) {
+        let seconds = f64::from_bits(self.0.load(Ordering::Relaxed)) * ratio;
+        let bits = seconds.clamp(Self::FASTEST, Self::SLOWEST).to_bits();
+        self.0.store(bits, Ordering::Relaxed);
+    }
+}
+
 /// A pipeline with what is needed to bind and dispatch it.
 #[derive(Debug)]
 pub struct Kernel {
@@ -56,15 +92,33 @@ pub struct Kernel {
     pub layout: wgpu::BindGroupLayout,
     /// The binding numbers of group 0 that hold storage buffers, ascending.
     pub storage: Vec<u32>,
+    /// For each of them, how often its range goes between memory and the kernel: once where it is read or written,
+    /// twice where it is both.
+    pub traffic: Vec<u32>,
     /// Bytes of the `Params` struct; 0 without one.
     pub params_bytes: u32,
+    /// How fast it has been seen to be.
+    pub speed: Arc<Speed>,
 }
 
 /// Pipelines by name, made on first use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct KernelCache {
     made: Mutex<HashMap<KernelId, Arc<Kernel>>>,
     slice_layout: Mutex<Option<wgpu::BindGroupLayout>>,
+    /// Speed of the average kernel, which a new one is taken to have.
+    pub typical: Speed,
+}
+
+impl Default for KernelCache {
+    fn default() -> Self {
+        Self {
+            made: Mutex::default(),
+            slice_layout: Mutex::default(),
+            // Suits the slowest device.
+            typical: Speed::new(5e-10),
+        }
+    }
 }
 
 /// The text of a kernel with its constants in front.
@@ -93,6 +147,8 @@ pub fn device_source_of(id: &KernelId) -> Option<String> {
 pub struct Reflection {
     /// Storage bindings of group 0 that the entry point uses.
     pub storage: Vec<u32>,
+    /// See [`Kernel::traffic`].
+    pub traffic: Vec<u32>,
     /// Bytes of the uniform at group 0, binding 0, when used.
     pub params_bytes: u32,
     /// Bytes of workgroup memory.
@@ -127,10 +183,12 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
     let used = info.get_entry_point(index);
     let mut out = Reflection {
         storage: Vec::new(),
+        traffic: Vec::new(),
         params_bytes: 0,
         workgroup_bytes: 0,
         workgroup_size: entry.workgroup_size,
     };
+    let mut passes = BTreeMap::new();
     for (handle, var) in module.global_variables.iter() {
         if used[handle].is_empty() {
             continue;
@@ -145,6 +203,8 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
                     )));
                 }
                 out.storage.push(b.binding);
+                let both = naga::valid::GlobalUse::READ | naga::valid::GlobalUse::WRITE;
+                passes.insert(b.binding, 1 + u32::from(used[handle].contains(both)));
             }
             (naga::AddressSpace::Uniform, Some(b)) if b.group == 0 && b.binding == 0 => {
                 out.params_bytes = bytes();
@@ -163,6 +223,7 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
         }
     }
     out.storage.sort_unstable();
+    out.traffic = passes.into_values().collect();
     Ok(out)
 }
 
@@ -322,7 +383,9 @@ impl KernelCache {
             pipeline,
             layout,
             storage: reflection.storage,
+            traffic: reflection.traffic,
             params_bytes: reflection.params_bytes,
+            speed: Arc::default(),
         })
     }
 }

@@ -64,38 +64,54 @@ impl Pool {
         label: &'static str,
         sizes: &[(&str, u64)],
     ) -> Result<(Self, Vec<View>), GpuError> {
-        let cap = gpu.max_binding() / ALIGN * ALIGN;
-        let mut places = Vec::with_capacity(sizes.len());
-        let mut ends: Vec<u64> = vec![0];
         for &(what, bytes) in sizes {
-            let size = align(bytes.max(4));
-            check_binding(gpu, what, size)?;
-            if ends[ends.len() - 1] + size > cap {
-                ends.push(0);
-            }
-            let chunk = ends.len() - 1;
-            places.push((chunk, ends[chunk], bytes));
-            ends[chunk] += size;
+            check_binding(gpu, what, align(bytes.max(4)))?;
         }
+        let (places, ends) = Self::lay_out(gpu, sizes);
         let mut pool = Self {
             gpu: Arc::clone(gpu),
             label,
             chunks: Vec::new(),
         };
-        for bytes in ends {
-            let size = bytes.max(ALIGN);
+        for size in ends {
             let buffer = gpu.create_buffer(label, size, usage())?;
             pool.chunks.push((buffer, size));
         }
         let views = places
             .into_iter()
-            .map(|(chunk, offset, bytes)| View {
-                buffer: pool.chunks[chunk].0.clone(),
-                offset,
+            .zip(sizes)
+            .map(|(place, &(_, bytes))| View {
+                buffer: pool.chunks[place.chunk].0.clone(),
+                offset: place.offset,
                 bytes,
             })
             .collect();
         Ok((pool, views))
+    }
+
+    /// Bytes of each chunk that [`Pool::allocate`] would make.
+    pub fn chunk_bytes(gpu: &Gpu, sizes: &[(&str, u64)]) -> Vec<u64> {
+        Self::lay_out(gpu, sizes).1
+    }
+
+    /// Where each range goes, and the chunks' sizes.
+    fn lay_out(gpu: &Gpu, sizes: &[(&str, u64)]) -> (Vec<Place>, Vec<u64>) {
+        let cap = gpu.max_binding() / ALIGN * ALIGN;
+        let mut places = Vec::with_capacity(sizes.len());
+        let mut ends: Vec<u64> = vec![0];
+        for &(_, bytes) in sizes {
+            let size = align(bytes.max(4));
+            if ends[ends.len() - 1] + size > cap {
+                ends.push(0);
+            }
+            let chunk = ends.len() - 1;
+            places.push(Place {
+                chunk,
+                offset: ends[chunk],
+            });
+            ends[chunk] += size;
+        }
+        (places, ends.into_iter().map(|end| end.max(ALIGN)).collect())
     }
 
     /// The chunks, whole: for kernels that run over everything at once (Adam, the norm).

@@ -1,5 +1,5 @@
 //! The device: adapter and limits ([`context`]), kernels ([`kernel`], [`shaders`]), memory
-//! ([`memory`]), late readback ([`readback`]) and textures for the screen ([`film`], [`cloud`]).
+//! ([`memory`]), late readback ([`readback`]), times ([`timing`]) and textures for the screen ([`film`], [`cloud`]).
 
 pub mod cloud;
 pub mod context;
@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod memory;
 pub mod readback;
 pub mod shaders;
+pub mod timing;
 
 pub use context::{AdapterChoice, Gpu};
 pub use memory::View;

@@ -58,6 +58,8 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/time_embedding"),
     wgsl!("loss", "channels", "state"),
     wgsl!("optimizer/adam", "state"),
+    wgsl!("roofline"),
+    wgsl!("roofline_subgroup"),
 ];
 
 /// Constants that stand before a kernel's source: names and values.
@@ -90,6 +92,7 @@ static CONSTANTS: &[(&str, &[Constants])] = &[
         ],
     ),
     ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
+    ("roofline_subgroup", &[&[("LANES", 4)], &[("LANES", 8)]]),
 ];
 
 impl Shader {
@@ -115,7 +118,7 @@ mod tests {
             cloud, film,
             kernel::{self, KernelId},
         },
-        nn::{batch, exact, layers, loss, optimizer, sample_step},
+        nn::{batch, exact, layers, loss, optimizer, roofline, sample_step},
     };
 
     /// The host's `Params` of each kernel file.
@@ -133,10 +136,7 @@ mod tests {
             ("layers/add", size_of::<add::Params>()),
             ("layers/attention", size_of::<attention::Params>()),
             ("layers/concat", size_of::<concat::Params>()),
-            (
-                "layers/conv1x1_subgroup",
-                size_of::<conv2d::Params>(),
-            ),
+            ("layers/conv1x1_subgroup", size_of::<conv2d::Params>()),
             ("layers/conv2d", size_of::<conv2d::Params>()),
             ("layers/conv3x3", size_of::<conv2d::Params>()),
             ("layers/conv3x3_subgroup", size_of::<conv2d::Params>()),
@@ -152,6 +152,8 @@ mod tests {
             ("layers/time_embedding", size_of::<time_embedding::Params>()),
             ("loss", size_of::<loss::Params>()),
             ("optimizer/adam", size_of::<optimizer::Params>()),
+            ("roofline", size_of::<roofline::Params>()),
+            ("roofline_subgroup", size_of::<roofline::Params>()),
         ]
     }
 

@@ -293,6 +293,7 @@ impl Graph {
         let node = &self.nodes[i];
         let value = &self.values[node.output.0];
         plan.set_label(&value.label);
+        plan.set_shape(value.shape);
         let output =
             scratch.unwrap_or_else(|| plan.tensor(value.label.clone(), value.shape.words()));
         let io = layers::Forward {
@@ -414,6 +415,7 @@ impl Graph {
         };
         let label = &self.values[node.output.0].label;
         plan.set_label(&format!("{label} (backward)"));
+        plan.set_shape(self.values[node.output.0].shape);
         let mut targets = Vec::with_capacity(node.inputs.len());
         for (k, v) in node.inputs.iter().enumerate() {
             if !self.values[v.0].differentiable || node.layer.passes_gradient(k) {

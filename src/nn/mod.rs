@@ -23,11 +23,14 @@ pub mod model;
 pub mod network;
 pub mod optimizer;
 pub mod plan;
+pub mod profile;
+pub mod roofline;
 pub mod sample_step;
 pub mod state;
 pub mod tensor;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tuning;
 pub mod unet;
 pub mod unet_config;
 pub mod unet_map;

@@ -52,12 +52,16 @@ impl ParamSet {
         label: &'static str,
         params: &[ParamInfo],
     ) -> Result<Self, GpuError> {
-        let sizes: Vec<(&str, u64)> = params
+        let (pool, views) = Pool::allocate(gpu, label, &Self::sizes(params))?;
+        Ok(Self { pool, views })
+    }
+
+    /// Each parameter's name and bytes.
+    pub fn sizes(params: &[ParamInfo]) -> Vec<(&str, u64)> {
+        params
             .iter()
             .map(|p| (p.name.as_str(), 4 * p.words() as u64))
-            .collect();
-        let (pool, views) = Pool::allocate(gpu, label, &sizes)?;
-        Ok(Self { pool, views })
+            .collect()
     }
 
     /// Each parameter's view.

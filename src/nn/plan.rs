@@ -6,9 +6,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use web_time::Instant;
 
+use super::{
+    tensor::Shape,
+    tuning::{ShapeClass, VariantTable},
+};
 use crate::gpu::{
     Gpu, GpuError, View,
-    kernel::{Kernel, KernelId},
+    kernel::{Kernel, KernelId, Speed},
     memory::{self, Lifetime},
 };
 
@@ -23,6 +27,14 @@ struct TensorInfo {
     external: Option<View>,
     /// A table's words, which the plan itself allocates and writes.
     table: Option<Vec<u32>>,
+    /// Not in the arena and nowhere else yet: only good for planning.
+    planned: bool,
+}
+
+impl TensorInfo {
+    const fn is_outside(&self) -> bool {
+        self.external.is_some() || self.planned || self.table.is_some()
+    }
 }
 
 /// Rows of numbers that are to be added up into a parameter's gradient:
@@ -104,6 +116,9 @@ pub struct Variants {
     /// than for registers. Needs `subgroup_lanes`.
     #[serde(default)]
     pub wide_tiles: bool,
+    /// Work is parted among few threads, for adapters that compute on the processor: each then loads less.
+    #[serde(default)]
+    pub few_threads: bool,
     /// Only the general convolution kernel, for any size and stride.
     pub general_convolution: bool,
 }
@@ -120,8 +135,14 @@ impl Variants {
         Self {
             subgroup_lanes: lanes,
             wide_tiles: lanes > 0 && gpu.capabilities.software,
+            few_threads: gpu.capabilities.software,
             general_convolution: false,
         }
+    }
+
+    /// Threads that keep the device busy; a dispatch does not part its work further.
+    pub const fn busy_threads(&self) -> usize {
+        if self.few_threads { 1024 } else { 8192 }
     }
 
     /// Every choice that the device can run, for tests and measurements.
@@ -140,6 +161,10 @@ impl Variants {
             });
         }
         all.push(Self {
+            few_threads: !best.few_threads,
+            ..best
+        });
+        all.push(Self {
             general_convolution: true,
             ..best
         });
@@ -149,8 +174,13 @@ impl Variants {
 
 impl std::fmt::Display for Variants {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let few = if self.few_threads {
+            ", few threads"
+        } else {
+            ""
+        };
         if self.general_convolution {
-            return f.write_str("general convolution");
+            return write!(f, "general convolution{few}");
         }
         f.write_str("3x3 convolution by sliding window")?;
         if self.subgroup_lanes > 0 {
@@ -159,14 +189,15 @@ impl std::fmt::Display for Variants {
         if self.wide_tiles {
             f.write_str(", wide tiles in weight gradients")?;
         }
-        Ok(())
+        f.write_str(few)
     }
 }
 
 /// Collects dispatches.
 #[derive(Debug, Default)]
 pub struct PlanBuilder {
-    variants: Variants,
+    variants: VariantTable,
+    class: ShapeClass,
     tensors: Vec<TensorInfo>,
     dispatches: Vec<Dispatch>,
     label: Option<Arc<str>>,
@@ -186,16 +217,21 @@ impl PlanBuilder {
     }
 
     /// An empty plan with the given kernel variants.
-    pub fn with_variants(variants: Variants) -> Self {
+    pub fn with_variants(variants: impl Into<VariantTable>) -> Self {
         Self {
-            variants,
+            variants: variants.into(),
             ..Self::default()
         }
     }
 
-    /// The kernel variants to emit.
+    /// The kernel variants to emit, for a layer of the shape that was set last.
     pub const fn variants(&self) -> Variants {
-        self.variants
+        self.variants.get(self.class)
+    }
+
+    /// Says what the layer that comes next puts out: its class decides on the variants.
+    pub const fn set_shape(&mut self, output: Shape) {
+        self.class = ShapeClass::of(output);
     }
 
     /// A tensor that lives in the arena from the first dispatch that touches it to the last.
@@ -204,6 +240,7 @@ impl PlanBuilder {
             label: label.into(),
             words: words as u64,
             external: None,
+            planned: false,
             table: None,
         });
         TensorId(self.tensors.len() - 1)
@@ -215,6 +252,7 @@ impl PlanBuilder {
             label: label.into(),
             words: words.len() as u64,
             external: None,
+            planned: false,
             table: Some(words),
         });
         TensorId(self.tensors.len() - 1)
@@ -226,6 +264,20 @@ impl PlanBuilder {
             label: label.into(),
             words: view.bytes / 4,
             external: Some(view.clone()),
+            table: None,
+            planned: false,
+        });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    /// Stands for a tensor outside the arena that is not allocated, so that memory can be planned without taking any.
+    /// Such a plan must not be begun.
+    pub(crate) fn outside(&mut self, label: impl Into<String>, words: u64) -> TensorId {
+        self.tensors.push(TensorInfo {
+            label: label.into(),
+            words,
+            external: None,
+            planned: true,
             table: None,
         });
         TensorId(self.tensors.len() - 1)
@@ -366,7 +418,7 @@ impl PlanBuilder {
         for (i, dispatch) in self.dispatches.iter().enumerate() {
             for (_, arg) in &dispatch.args {
                 let info = &self.tensors[arg.tensor.0];
-                if info.external.is_some() || info.table.is_some() {
+                if info.is_outside() {
                     continue;
                 }
                 out.entry(arg.tensor)
@@ -381,7 +433,7 @@ impl PlanBuilder {
         let end = self.dispatches.len();
         for &tensor in &self.keep {
             let info = &self.tensors[tensor.0];
-            if info.external.is_none() {
+            if !info.is_outside() {
                 out.insert(
                     tensor,
                     Lifetime {
@@ -399,6 +451,22 @@ impl PlanBuilder {
     pub fn arena_bytes(&self, limit: u64) -> u64 {
         let lives: Vec<Lifetime> = self.lifetimes().into_values().collect();
         memory::place(&lives, limit).1.iter().sum()
+    }
+
+    /// The bytes that [`PlanBuilder::begin`] would allocate on the device: the arena, and what dispatching takes.
+    pub fn device_bytes(&self, gpu: &Gpu) -> u64 {
+        let cap = gpu.max_binding() / memory::ALIGN * memory::ALIGN;
+        self.arena_bytes(cap)
+            + small_bytes(self.dispatches.len() as u64, stride(gpu))
+            + self.table_bytes()
+    }
+
+    /// Bytes of all tables.
+    fn table_bytes(&self) -> u64 {
+        let tables = self.tensors.iter().filter_map(|t| t.table.as_ref());
+        tables
+            .map(|words| memory::align(4 * words.len() as u64))
+            .sum()
     }
 
     /// Allocates, compiles and binds.
@@ -471,10 +539,7 @@ impl PlanBuilder {
             .enumerate()
             .filter_map(|(i, info)| info.table.as_ref().map(|words| (i, words)))
             .collect();
-        let table_bytes: u64 = placed
-            .iter()
-            .map(|(_, words)| memory::align(4 * words.len() as u64))
-            .sum();
+        let table_bytes = self.table_bytes();
         let tables = (table_bytes > 0)
             .then(|| gpu.create_buffer("tables", table_bytes, memory::usage()))
             .transpose()?;
@@ -492,7 +557,7 @@ impl PlanBuilder {
             }
         }
 
-        let stride = memory::ALIGN.max(u64::from(gpu.limits.min_uniform_buffer_offset_alignment));
+        let stride = stride(gpu);
         let count = self.dispatches.len() as u64;
         let params = gpu.create_buffer(
             "params",
@@ -525,7 +590,6 @@ impl PlanBuilder {
             }],
         });
 
-        let bytes = sizes.iter().sum::<u64>() + (count * stride).max(stride);
         Ok(Plan {
             gpu: Arc::clone(gpu),
             flops: self.flops(),
@@ -533,10 +597,7 @@ impl PlanBuilder {
             dispatches: self.dispatches,
             views,
             chunks,
-            small_bytes: bytes - sizes.iter().sum::<u64>()
-                + 16 * memory::ALIGN
-                + SLICE_SLOTS * stride
-                + table_bytes,
+            small_bytes: small_bytes(count, stride) + table_bytes,
             params,
             tables,
             nothing,
@@ -558,6 +619,16 @@ fn bind(binding: u32, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> wgpu::B
     }
 }
 
+/// Bytes from one dispatch's `Params` to the next one's.
+fn stride(gpu: &Gpu) -> u64 {
+    memory::ALIGN.max(u64::from(gpu.limits.min_uniform_buffer_offset_alignment))
+}
+
+/// Bytes of what a plan allocates besides its arena: `Params`, the stand-in for absent operands, slices.
+fn small_bytes(dispatches: u64, stride: u64) -> u64 {
+    (dispatches * stride).max(stride) + 16 * memory::ALIGN + SLICE_SLOTS * stride
+}
+
 /// Cut points that one submission can hold; a dispatch that is cut uses one a piece.
 const SLICE_SLOTS: u64 = 64;
 /// Workgroups in one dimension of a dispatch; WebGPU allows 65535.
@@ -568,7 +639,37 @@ struct Step {
     kernel: Arc<Kernel>,
     group: wgpu::BindGroup,
     tiles: u32,
-    cost: f64,
+    /// Operations plus bytes, weighted.
+    units: f64,
+    bytes: u64,
+}
+
+/// What was encoded, and how long it is thought to take.
+#[derive(Debug, Default)]
+pub struct Work {
+    /// Seconds in all.
+    pub seconds: f64,
+    /// Seconds of each kernel.
+    pub parts: Vec<(Arc<Speed>, f64)>,
+}
+
+impl Work {
+    fn add(&mut self, speed: &Arc<Speed>, seconds: f64) {
+        self.seconds += seconds;
+        match self.parts.iter_mut().find(|p| Arc::ptr_eq(&p.0, speed)) {
+            Some(part) => part.1 += seconds,
+            None => self.parts.push((Arc::clone(speed), seconds)),
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: &Self) -> Self {
+        for (speed, seconds) in &other.parts {
+            self.add(speed, *seconds);
+        }
+        self
+    }
 }
 
 /// Where an execution of a plan stands.
@@ -644,8 +745,8 @@ impl Plan {
             let at = i as u64 * self.stride;
             entries.push(bind(0, &self.params, at, u64::from(kernel.params_bytes)));
         }
-        let mut moved = 0;
-        for &binding in &kernel.storage {
+        let (mut moved, mut bytes_moved) = (0, 0);
+        for (&binding, &passes) in kernel.storage.iter().zip(&kernel.traffic) {
             let arg = d.args.iter().find(|a| a.0 == binding).map(|a| a.1);
             if let Some(arg) = arg {
                 let view = &self.views[&arg.tensor];
@@ -655,6 +756,7 @@ impl Plan {
                     arg.words
                 };
                 moved += 4 * words;
+                bytes_moved += u64::from(passes) * 4 * words;
                 // Bindings are sized in whole vec4s; every allocation is padded to 256 bytes.
                 let bytes = (4 * words).div_ceil(16) * 16;
                 let at = view.offset + 4 * arg.first;
@@ -670,10 +772,11 @@ impl Plan {
             entries: &entries,
         });
         Ok(Step {
-            cost: d.flops as f64 + 2.0 * d.moved.map_or(moved, |words| 4 * words) as f64 + 2e4,
+            units: d.flops as f64 + 2.0 * d.moved.map_or(moved, |words| 4 * words) as f64 + 2e4,
             kernel,
             group,
             tiles: d.tiles,
+            bytes: d.moved.map_or(bytes_moved, |words| 4 * words),
         })
     }
 
@@ -698,11 +801,6 @@ impl Plan {
         self.flops
     }
 
-    /// Cost of one run in the units of [`Plan::encode`]'s budget: operations plus bytes, weighted.
-    pub fn cost(&self) -> f64 {
-        self.steps.iter().map(|s| s.cost).sum()
-    }
-
     /// Bytes of the arena.
     pub fn arena_bytes(&self) -> u64 {
         self.chunks.iter().map(|c| c.1).sum()
@@ -711,6 +809,13 @@ impl Plan {
     /// The dispatches, for profiles.
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
+    }
+
+    /// Bytes that dispatch `index` moves at least: every range that is bound, once if its kernel reads or writes it
+    /// and twice if it does both. A range that is read many times counts once, as a cache could hold it; an output
+    /// that the kernel may add to counts twice even where this dispatch only writes it.
+    pub fn bytes_of(&self, index: usize) -> u64 {
+        self.steps.get(index).map_or(0, |s| s.bytes)
     }
 
     /// The arena's chunks, whole (tests fill them with guard values).
@@ -725,10 +830,10 @@ impl Plan {
             .collect()
     }
 
-    /// Encodes from `cursor` until `budget` is used up or the plan ends; returns whether it
-    /// ended (the cursor is then back at the start) and the cost of what was encoded.
+    /// Encodes from `cursor` until work of about `budget` seconds is there or the plan ends; returns whether it
+    /// ended (the cursor is then back at the start) and the work.
     ///
-    /// A dispatch that costs more than is left of the budget is cut between workgroups; the
+    /// A dispatch that takes longer than is left of the budget is cut between workgroups; the
     /// pieces write disjoint parts of the output, so the result does not depend on the cuts.
     /// The encoder must be submitted before the next call.
     pub fn encode(
@@ -736,18 +841,32 @@ impl Plan {
         encoder: &mut wgpu::CommandEncoder,
         cursor: &mut Cursor,
         budget: f64,
-    ) -> (bool, f64) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let mut spent = 0.0;
+    ) -> (bool, Work) {
+        self.encode_timed(encoder, cursor, budget, None)
+    }
+
+    /// [`Plan::encode`] with timestamps around it.
+    pub fn encode_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+        budget: f64,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) -> (bool, Work) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes,
+        });
+        let mut work = Work::default();
         let mut slot = 1;
         while cursor.dispatch < self.steps.len() {
             let step = &self.steps[cursor.dispatch];
             let left = step.tiles - cursor.tile;
-            let per_tile = step.cost / f64::from(step.tiles.max(1));
-            let room = ((budget - spent) / per_tile).max(0.0);
+            let per_tile = self.seconds(step) / f64::from(step.tiles.max(1));
+            let room = ((budget - work.seconds) / per_tile).max(0.0);
             let mut now = left;
             if f64::from(left) > room {
-                if spent > 0.0 && room < 1.0 {
+                if work.seconds > 0.0 && room < 1.0 {
                     break;
                 }
                 now = (room as u32).clamp(1, left);
@@ -771,44 +890,73 @@ impl Plan {
             if now > MAX_GROUPS && now < left {
                 now = MAX_GROUPS;
             }
-            let (x, y) = if now <= MAX_GROUPS {
-                (now, 1)
-            } else {
-                (MAX_GROUPS, now.div_ceil(MAX_GROUPS))
-            };
-            pass.set_pipeline(&step.kernel.pipeline);
-            pass.set_bind_group(0, &step.group, &[]);
-            pass.set_bind_group(1, &self.slice_group, &[offset as u32]);
-            pass.dispatch_workgroups(x, y, 1);
-            spent += per_tile * f64::from(now);
+            self.dispatch(&mut pass, step, offset, now);
+            work.add(&step.kernel.speed, per_tile * f64::from(now));
             cursor.tile += now;
             if cursor.tile >= step.tiles {
                 cursor.dispatch += 1;
                 cursor.tile = 0;
             }
-            if spent >= budget * (1.0 - 1e-6) {
+            if work.seconds >= budget * (1.0 - 1e-6) {
                 break;
             }
         }
         drop(pass);
-        let done = cursor.dispatch == self.steps.len();
-        if done {
+        (self.is_over(cursor), work)
+    }
+
+    /// Encodes the one dispatch at `cursor`, whole: for profiles, and to look in between. Returns whether it was the
+    /// last, and the work.
+    pub fn encode_one(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+    ) -> (bool, Work) {
+        self.encode_one_timed(encoder, cursor, None)
+    }
+
+    /// [`Plan::encode_one`] with timestamps around it.
+    pub fn encode_one_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) -> (bool, Work) {
+        let mut work = Work::default();
+        if let Some(step) = self.steps.get(cursor.dispatch) {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes,
+            });
+            self.dispatch(&mut pass, step, 0, step.tiles);
+            work.add(&step.kernel.speed, self.seconds(step));
+            cursor.dispatch += 1;
+        }
+        (self.is_over(cursor), work)
+    }
+
+    fn seconds(&self, step: &Step) -> f64 {
+        step.units * step.kernel.speed.or(&self.gpu.kernels.typical)
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, step: &Step, slice: u64, tiles: u32) {
+        let (x, y) = if tiles <= MAX_GROUPS {
+            (tiles, 1)
+        } else {
+            (MAX_GROUPS, tiles.div_ceil(MAX_GROUPS))
+        };
+        pass.set_pipeline(&step.kernel.pipeline);
+        pass.set_bind_group(0, &step.group, &[]);
+        pass.set_bind_group(1, &self.slice_group, &[slice as u32]);
+        pass.dispatch_workgroups(x, y, 1);
+    }
+
+    fn is_over(&self, cursor: &mut Cursor) -> bool {
+        let over = cursor.dispatch >= self.steps.len();
+        if over {
             *cursor = Cursor::default();
         }
-        (done, spent)
-    }
-
-    /// Encodes the one dispatch at `cursor`, whole: for profiles. Returns whether it was the last.
-    pub fn encode_one(&self, encoder: &mut wgpu::CommandEncoder, cursor: &mut Cursor) -> bool {
-        // A little more than its cost, so that rounding never cuts off the last workgroup; less
-        // than the next dispatch could use.
-        let cost = self.steps.get(cursor.dispatch).map_or(0.0, |s| s.cost);
-        self.encode(encoder, cursor, cost * (1.0 + 1e-9)).0
-    }
-
-    /// Cost of the dispatch at `cursor`, in the units of [`Plan::encode`]'s budget.
-    pub fn cost_at(&self, cursor: Cursor) -> f64 {
-        self.steps.get(cursor.dispatch).map_or(0.0, |s| s.cost)
+        over
     }
 
     /// Runs the whole plan in one submission, without waiting.

@@ -60,8 +60,21 @@ pub enum Command {
     Lab(LabCommand),
     /// Makes a file; answered by [`Event::File`](super::event::Event::File).
     Export(ExportRequest),
+    /// Measures this device; answered by [`Event::Bench`](super::event::Event::Bench). Other work waits meanwhile.
+    Bench(BenchRequest),
     /// The interface is hidden: submissions may be long, as nobody looks.
     Hidden(bool),
+}
+
+/// What [`crate::bench`] is to measure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchRequest {
+    /// The network, of [`crate::bench::MODELS`].
+    pub model: String,
+    /// Images a step; the model's own number without.
+    pub batch: Option<usize>,
+    /// Seconds for training and again for sampling.
+    pub seconds: f64,
 }
 
 /// A data set.

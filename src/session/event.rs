@@ -9,7 +9,8 @@ use super::{
     trainer::StepReport,
 };
 use crate::{
-    data::Dataset, diffusion::SchedulerConfig, gpu::film::Film, nn::unet_config::UNetConfig,
+    bench::BenchReport, data::Dataset, diffusion::SchedulerConfig, gpu::film::Film,
+    nn::unet_config::UNetConfig,
 };
 
 /// A part of a session's work.
@@ -31,6 +32,8 @@ pub enum Job {
     Lab,
     /// Making a file.
     Export,
+    /// Measuring the device.
+    Bench,
 }
 
 /// Something that happened.
@@ -66,6 +69,10 @@ pub enum Event {
     Train(TrainEvent),
     /// The 2-D lab.
     Lab(LabEvent),
+    /// Kernel variants were measured: what to keep for [`crate::nn::tuning::restore`] at the next start.
+    Tuned(Arc<serde_json::Value>),
+    /// Measuring the device.
+    Bench(BenchEvent),
     /// A file, for the user to save.
     File {
         /// A name for it.
@@ -85,6 +92,22 @@ pub enum Event {
         /// Why, one sentence.
         message: String,
     },
+}
+
+/// News of a measurement.
+#[derive(Debug, Clone)]
+pub enum BenchEvent {
+    /// What is going on.
+    Progress {
+        /// The network's name.
+        model: &'static str,
+        /// Images a step.
+        batch: usize,
+        /// In a few words.
+        status: String,
+    },
+    /// The figures.
+    Done(Box<BenchReport>),
 }
 
 /// A model that was opened.

@@ -234,7 +234,7 @@ impl FilesError {
     }
 
     /// The error for a failed write of `path`.
-    pub(crate) fn write(path: &Path, source: io::Error) -> Self {
+    pub fn write(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },

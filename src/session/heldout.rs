@@ -14,8 +14,8 @@ use crate::{
     nn::{
         Plan, PlanBuilder, Shape, batch, loss,
         model::ParamSet,
-        plan::Variants,
         state::{RandomStep, STATE_WORDS, STATS_WORDS, StepState},
+        tuning::VariantTable,
         unet,
     },
     rng::stream,
@@ -61,7 +61,7 @@ impl HeldOut {
         config: &TrainConfig,
         test: &Images,
         count: usize,
-        variants: Variants,
+        variants: VariantTable,
     ) -> Result<Self> {
         let shuffle = Shuffle::new(test.len(), SEED);
         let chosen: Vec<usize> = (0..count.min(test.len()) as u64)

@@ -267,10 +267,13 @@ impl Link {
         }
     }
 
-    /// Goes on for about one slice of time; true if there is more to do.
-    pub fn pump(&self) -> bool {
+    /// Goes on for about one slice of time, see [`Session::set_calm`]; true if there is more to do.
+    pub fn pump(&self, calm: bool) -> bool {
         match self.session.try_borrow_mut() {
-            Ok(mut session) => session.pump() != Pumped::Idle,
+            Ok(mut session) => {
+                session.set_calm(calm);
+                session.pump() != Pumped::Idle
+            }
             Err(_) => true,
         }
     }

@@ -7,9 +7,10 @@ use std::{collections::VecDeque, io::Cursor, sync::Arc, time::Duration};
 use super::{
     TrainError, checkpoint,
     command::{
-        Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice, ProbeRequest, TrainCommand,
+        BenchRequest, Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice,
+        ProbeRequest, TrainCommand, TrainSpec,
     },
-    event::{Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
+    event::{BenchEvent, Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
     jobs::{
         Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, reverse::ReverseJob,
         training::TrainingJob,
@@ -18,11 +19,18 @@ use super::{
     pacer::Pace,
     pipeline::Pipeline,
 };
+use web_time::Instant;
+
 use crate::{
     Error, Result,
-    data::{self, BUILT_IN, Dataset, LoadOptions, Unpacking},
+    bench::{self, Bench, BenchOptions},
+    data::{self, BUILT_IN, Dataset, LoadOptions, Opening},
     gpu::{Gpu, GpuError, film::Painter},
-    nn::model::ParamSet,
+    nn::{
+        model::ParamSet,
+        network::Network,
+        tuning::{self, Tuner},
+    },
 };
 
 /// What a session did in a [`Session::pump`].
@@ -61,6 +69,16 @@ impl OpenModel {
     }
 }
 
+/// A measurement under way.
+#[derive(Debug)]
+struct Measuring {
+    bench: Bench,
+    model: &'static str,
+    batch: usize,
+    /// When news of it was told.
+    told: Option<Instant>,
+}
+
 /// All work of an interface on one device.
 #[derive(Debug)]
 pub struct Session {
@@ -77,21 +95,33 @@ pub struct Session {
     probe: Option<ProbeJob>,
     probe_next: Option<ProbeRequest>,
     training: Option<TrainingJob>,
-    /// A data set that is being decoded.
-    unpacking: Option<Unpacking<'static>>,
+    /// A run that waits for the choice of kernel variants.
+    tuning: Option<(Tuner, Box<TrainSpec>, Arc<Dataset>)>,
+    /// A data set that is being read and decoded.
+    opening: Option<Box<dyn Opening>>,
     /// A checkpoint that waits for its data.
     restore: Option<Arc<[u8]>>,
     exports: VecDeque<ExportJob>,
     lab: LabJob,
+    bench: Option<Measuring>,
     /// Which of the two runs in training has the device next.
     lab_next: bool,
     hidden: bool,
+    calm: bool,
     lost: bool,
 }
 
 impl Session {
     /// Time at once for decoding a data set.
     const UNPACK: Duration = Duration::from_millis(8);
+    /// News of a measurement are this far apart, as drawing them takes time of the device.
+    const BENCH_NEWS: Duration = Duration::from_secs(2);
+    /// Beside an interface that nobody touches: where a submission takes its way through another process, larger ones
+    /// get more done.
+    const CALM: Pace = Pace {
+        slice: Duration::from_millis(20),
+        ..Pace::INTERACTIVE
+    };
 
     /// A session without data or model.
     pub fn new(gpu: &Arc<Gpu>) -> Self {
@@ -112,12 +142,15 @@ impl Session {
             probe: None,
             probe_next: None,
             training: None,
-            unpacking: None,
+            tuning: None,
+            opening: None,
             restore: None,
             exports: VecDeque::new(),
             lab: LabJob::new(gpu),
+            bench: None,
             lab_next: false,
             hidden: false,
+            calm: false,
             lost: false,
         };
         match Painter::new(gpu) {
@@ -158,6 +191,7 @@ impl Session {
             Command::Train(command) => (Job::Training, self.train(command)),
             Command::Export(request) => (Job::Export, self.export(request)),
             Command::Lab(command) => (Job::Lab, self.handle_lab(command)),
+            Command::Bench(request) => (Job::Bench, self.begin_bench(&request)),
             Command::Hidden(hidden) => {
                 self.hidden = hidden;
                 (Job::Training, Ok(()))
@@ -166,6 +200,53 @@ impl Session {
         if let Err(e) = outcome {
             self.fail(job, &e);
         }
+    }
+
+    fn begin_bench(&mut self, request: &BenchRequest) -> Result<()> {
+        let Some(model) = bench::model(&request.model) else {
+            let known: Vec<&str> = bench::MODELS.iter().map(|m| m.name).collect();
+            return Err(TrainError::NoBench {
+                asked: request.model.clone(),
+                known: known.join(", "),
+            }
+            .into());
+        };
+        let batch = request.batch.unwrap_or(model.batch).clamp(1, 65_536);
+        let options = BenchOptions {
+            batch,
+            seconds: request.seconds.clamp(0.1, 3600.0),
+            checkpoint_activations: false,
+            profile: false,
+        };
+        self.bench = Some(Measuring {
+            bench: Bench::begin(&self.gpu, model, options)?,
+            model: model.name,
+            batch,
+            told: None,
+        });
+        Ok(())
+    }
+
+    fn pump_bench(&mut self) -> Result<Pumped> {
+        let Some(measuring) = &mut self.bench else {
+            return Ok(Pumped::Idle);
+        };
+        if let Some(report) = measuring.bench.pump()? {
+            self.bench = None;
+            let done = BenchEvent::Done(Box::new(report));
+            self.events.push_back(Event::Bench(done));
+            return Ok(Pumped::Busy);
+        }
+        if (measuring.told).is_none_or(|t| t.elapsed() > Self::BENCH_NEWS) {
+            measuring.told = Some(Instant::now());
+            self.events.push_back(Event::Bench(BenchEvent::Progress {
+                model: measuring.model,
+                batch: measuring.batch,
+                status: measuring.bench.status().to_owned(),
+            }));
+            return Ok(Pumped::Busy);
+        }
+        Ok(Pumped::Waiting)
     }
 
     fn handle_lab(&mut self, command: LabCommand) -> Result<()> {
@@ -191,19 +272,22 @@ impl Session {
     }
 
     fn open_data(&mut self, choice: DataChoice) -> Result<()> {
-        self.unpacking = None;
+        self.opening = None;
         let dataset = match choice {
             DataChoice::BuiltIn { name, asset } => {
                 let options = LoadOptions::default();
                 match (BUILT_IN.iter().find(|b| b.name == name), asset) {
                     (Some(entry), Some(asset)) => {
-                        self.unpacking = Some(entry.unpack(Cursor::new(asset), &options));
+                        self.opening = Some(Box::new(entry.unpack(Cursor::new(asset), &options)));
                         return Ok(());
                     }
                     _ => data::open(&name, &options)?,
                 }
             }
-            DataChoice::Own { source, options } => data::open_source(&source.open()?, &options)?,
+            DataChoice::Own { source, options } => {
+                self.opening = Some(data::begin_source(source.open()?, &options)?);
+                return Ok(());
+            }
         };
         self.set_data(dataset)
     }
@@ -219,10 +303,10 @@ impl Session {
     }
 
     fn pump_data(&mut self) -> Result<Pumped> {
-        if let Some(unpacking) = &mut self.unpacking
-            && let Some(dataset) = unpacking.step(Self::UNPACK)?
+        if let Some(opening) = &mut self.opening
+            && let Some(dataset) = opening.step(Self::UNPACK)?
         {
-            self.unpacking = None;
+            self.opening = None;
             self.set_data(dataset)?;
         }
         Ok(Pumped::Busy)
@@ -305,6 +389,16 @@ impl Session {
                     return Err(TrainError::NoData.into());
                 };
                 self.close_training();
+                // Software adapters have settled defaults, and measuring would hold up what is drawn on them.
+                if !self.gpu.capabilities.software {
+                    let tuner = Tuner::for_network(&self.gpu, &Network::from(&spec.config.unet))?;
+                    if !tuner.is_done() {
+                        let preparing = TrainEvent::Status(TrainStatus::Preparing);
+                        self.events.push_back(Event::Train(preparing));
+                        self.tuning = Some((tuner, spec, data));
+                        return Ok(());
+                    }
+                }
                 let job = TrainingJob::start(&self.gpu, *spec, &data)?;
                 self.open_training(job);
             }
@@ -347,6 +441,24 @@ impl Session {
             self.model = None;
         }
         self.training = None;
+        self.tuning = None;
+    }
+
+    /// Goes on with the choice of kernel variants; begins the run that waits for it once it is made.
+    fn pump_tuning(&mut self) -> Result<Pumped> {
+        let Some((tuner, ..)) = &mut self.tuning else {
+            return Ok(Pumped::Idle);
+        };
+        if !tuner.pump(Duration::from_millis(8))? {
+            return Ok(Pumped::Waiting);
+        }
+        if let Some((_, spec, data)) = self.tuning.take() {
+            let known = tuning::document(&self.gpu);
+            self.events.push_back(Event::Tuned(Arc::new(known)));
+            let job = TrainingJob::start(&self.gpu, *spec, &data)?;
+            self.open_training(job);
+        }
+        Ok(Pumped::Busy)
     }
 
     fn restore(&mut self, bytes: &Arc<[u8]>) -> Result<()> {
@@ -378,6 +490,11 @@ impl Session {
         Ok(())
     }
 
+    /// Says whether nobody touches the interface, so that slices may be larger.
+    pub const fn set_calm(&mut self, calm: bool) {
+        self.calm = calm;
+    }
+
     /// Goes on for about one slice of time.
     pub fn pump(&mut self) -> Pumped {
         if self.lost {
@@ -397,7 +514,8 @@ impl Session {
                     Job::Probe => (self.probe, self.probe_next) = (None, None),
                     Job::Training => self.close_training(),
                     Job::Export => self.exports.clear(),
-                    Job::Data => self.unpacking = None,
+                    Job::Data => self.opening = None,
+                    Job::Bench => self.bench = None,
                     Job::Model | Job::Lab => {}
                 }
                 self.fail(job, &e);
@@ -418,9 +536,6 @@ impl Session {
         let Some(painter) = &self.painter else {
             return (Job::Forward, Ok(Pumped::Idle));
         };
-        if self.unpacking.is_some() {
-            return (Job::Data, self.pump_data());
-        }
         if let Some(request) = self.forward_next.take() {
             let view = self.forward.run(&self.gpu, painter, request);
             let told = view.map(|v| self.events.push_back(Event::Forward(Arc::new(v))));
@@ -428,6 +543,12 @@ impl Session {
         }
         if self.lab.is_urgent() {
             return (Job::Lab, self.pump_lab());
+        }
+        if self.opening.is_some() {
+            return (Job::Data, self.pump_data());
+        }
+        if self.bench.is_some() {
+            return (Job::Bench, self.pump_bench());
         }
         if let Some(export) = self.exports.front_mut() {
             let outcome = match export.poll(&self.gpu) {
@@ -466,12 +587,17 @@ impl Session {
                 return (Job::Lab, self.pump_lab());
             }
         }
+        if self.tuning.is_some() {
+            return (Job::Training, self.pump_tuning());
+        }
         (Job::Training, self.pump_training())
     }
 
     fn pace(&self) -> Pace {
         if self.hidden {
             Pace::FULL
+        } else if self.calm {
+            Self::CALM
         } else {
             Pace::INTERACTIVE
         }
@@ -602,6 +728,8 @@ impl Session {
     pub fn wait(&mut self) {
         if self.lab.is_urgent() {
             self.lab.wait();
+        } else if let Some(measuring) = &mut self.bench {
+            measuring.bench.wait();
         } else if !self.exports.is_empty() {
             self.gpu.wait();
         } else if let Some(probe) = self.probe.as_mut().filter(|p| p.is_busy()) {
@@ -647,6 +775,35 @@ mod tests {
         assert!(slices > 3, "{slices}");
         assert_eq!(found.train.len(), 18_000);
         assert_eq!(session.pump(), Pumped::Idle);
+
+        // The user's own pictures in an archive as well.
+        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for i in 0..200_u8 {
+            let name = format!("{i}.png");
+            let plain = zip::write::SimpleFileOptions::default();
+            archive.start_file(name, plain).expect("an entry");
+            let picture = image::GrayImage::from_pixel(400, 400, [i].into());
+            let format = image::ImageFormat::Png;
+            let mut file = Cursor::new(Vec::new());
+            picture.write_to(&mut file, format).expect("a picture");
+            std::io::Write::write_all(&mut archive, file.get_ref()).expect("its bytes");
+        }
+        let bytes = archive.finish().expect("an archive").into_inner();
+        session.handle(Command::OpenData(DataChoice::Own {
+            source: super::super::command::OwnSource::Bytes("own.zip".into(), bytes.into()),
+            options: LoadOptions::default(),
+        }));
+        let mut slices = 0;
+        let found = loop {
+            assert_eq!(session.pump(), Pumped::Busy);
+            slices += 1;
+            if let Some(Event::Data(found)) = session.take_events().pop() {
+                break found;
+            }
+            assert!(slices < 100_000);
+        };
+        assert!(slices > 1, "{slices}");
+        assert_eq!(found.train.len(), 180);
 
         session.handle(open(vec![1, 2, 3]));
         session.pump();

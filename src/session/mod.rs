@@ -1,6 +1,8 @@
 //! A session: training, sampling, files.
 
 pub mod atomic;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod budget;
 pub mod checkpoint;
 pub mod command;
 pub mod config;
@@ -88,9 +90,29 @@ pub enum TrainError {
         /// What differs, in words.
         settings: String,
     },
+    /// A run that takes more memory than it may.
+    #[error(
+        "the run takes {needed} of device memory with every activation checkpointed, and the budget is {budget}; {advice}"
+    )]
+    OverBudget {
+        /// What it takes at least.
+        needed: String,
+        /// What it may take.
+        budget: String,
+        /// What would fit.
+        advice: String,
+    },
     /// Nothing to train on.
     #[error("there is no data set to train on; open one first")]
     NoData,
+    /// No network of that name to measure.
+    #[error("there is no network named \"{asked}\" to measure; there are {known}")]
+    NoBench {
+        /// The name.
+        asked: String,
+        /// All names.
+        known: String,
+    },
     /// No run whose weights could be used.
     #[error("there is no run in training; start one, or choose another model")]
     NoRun,

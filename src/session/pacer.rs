@@ -8,11 +8,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use web_time::Instant;
 
-use crate::gpu::Gpu;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::{
     gpu::GpuError,
     nn::{Plan, plan::Cursor},
+};
+use crate::{
+    gpu::{Gpu, kernel::Speed},
+    nn::plan::Work,
 };
 
 /// How hard a run may work the device.
@@ -49,7 +52,7 @@ impl Pace {
 
 #[derive(Debug)]
 struct Submission {
-    cost: f64,
+    work: Work,
     begun: Instant,
     done: Arc<AtomicBool>,
     #[cfg_attr(
@@ -63,8 +66,9 @@ struct Submission {
 #[derive(Debug)]
 pub struct Pacer {
     pace: Pace,
-    /// Cost units a second.
-    rate: f64,
+    /// Whether a submission takes its way through another process, as in a page, be it ever so small: that says
+    /// nothing about the kernels.
+    far: bool,
     flying: VecDeque<Submission>,
     /// How long the last ones took.
     took: VecDeque<Duration>,
@@ -84,12 +88,14 @@ impl Pacer {
     const REMEMBERED: usize = 64;
     /// Share of a submission's time that is its work at least.
     const OWN_SHARE: f64 = 0.25;
+    /// How much the average kernel learns from one submission, beside those that were part of it.
+    const TYPICAL: f64 = 0.25;
 
-    /// Starts with a guess of the device's speed that suits the slowest.
+    /// Has seen nothing yet.
     pub fn new(pace: Pace) -> Self {
         Self {
             pace,
-            rate: 2e9,
+            far: cfg!(target_arch = "wasm32"),
             flying: VecDeque::new(),
             took: VecDeque::new(),
             round: Instant::now(),
@@ -113,7 +119,7 @@ impl Pacer {
         self.left = Self::AT_ONCE;
     }
 
-    /// Cost that the next submission may have; `None` while enough is in flight, when resting, and at the end of a
+    /// Seconds that the next submission may take; `None` while enough is in flight, when resting, and at the end of a
     /// round.
     pub fn budget(&mut self, gpu: &Gpu) -> Option<f64> {
         self.collect(gpu);
@@ -127,11 +133,11 @@ impl Pacer {
             return None;
         }
         self.left -= 1;
-        Some(self.rate * self.pace.slice.as_secs_f64())
+        Some(self.pace.slice.as_secs_f64())
     }
 
-    /// Submits commands of that cost.
-    pub fn submit(&mut self, gpu: &Gpu, commands: wgpu::CommandBuffer, cost: f64) {
+    /// Submits commands that are that much work.
+    pub fn submit(&mut self, gpu: &Gpu, commands: wgpu::CommandBuffer, work: Work) {
         self.submissions += 1;
         let done = Arc::new(AtomicBool::new(false));
         let index = gpu.submit(commands, {
@@ -139,7 +145,7 @@ impl Pacer {
             move || done.store(true, Ordering::Release)
         });
         self.flying.push_back(Submission {
-            cost,
+            work,
             begun: Instant::now(),
             done,
             index,
@@ -149,6 +155,8 @@ impl Pacer {
     /// Notes what has finished.
     pub fn collect(&mut self, gpu: &Gpu) {
         gpu.poll();
+        // Those that are seen to be done together ran one after the other, who knows when.
+        let (mut done, mut begun) = (Work::default(), None);
         while self
             .flying
             .front()
@@ -157,41 +165,52 @@ impl Pacer {
             let Some(s) = self.flying.pop_front() else {
                 break;
             };
-            let now = Instant::now();
-            let begun = self.last_end.map_or(s.begun, |t| t.max(s.begun));
-            let took = now.saturating_duration_since(begun);
-            self.last_end = Some(now);
-            self.busy += took;
-            self.learn(s.cost, took);
-            if self.pace.rest > 0.0 {
-                self.resume_at = Some(now + took.mul_f64(self.pace.rest));
-            }
+            begun.get_or_insert(s.begun);
+            done = done.and(&s.work);
+        }
+        let Some(begun) = begun else {
+            return;
+        };
+        let now = Instant::now();
+        let begun = self.last_end.map_or(begun, |t| t.max(begun));
+        let took = now.saturating_duration_since(begun);
+        self.last_end = Some(now);
+        self.busy += took;
+        self.learn(&done, took, &gpu.kernels.typical);
+        if self.pace.rest > 0.0 {
+            self.resume_at = Some(now + took.mul_f64(self.pace.rest));
         }
     }
 
-    /// Takes note that work of that cost took so long.
-    fn learn(&mut self, cost: f64, took: Duration) {
+    /// Takes note that some work took so long.
+    fn learn(&mut self, work: &Work, took: Duration, typical: &Speed) {
         self.took.push_back(took);
         if self.took.len() > Self::REMEMBERED {
             self.took.pop_front();
         }
-        // In a page a submission takes its way through another process, be it ever so small: that says nothing
-        // about the rate. The smallest of the last ones was about nothing but the way.
-        let way = self.took.iter().min().copied().unwrap_or_default();
+        if work.seconds <= 0.0 {
+            return;
+        }
+        // The smallest of the last ones was about nothing but the way.
+        let way = if self.far {
+            self.took.iter().min().copied().unwrap_or_default()
+        } else {
+            Duration::ZERO
+        };
         let seconds = (took.saturating_sub(way))
             .max(took.mul_f64(Self::OWN_SHARE))
             .as_secs_f64()
             .max(1e-5);
-        // Small submissions say little about the rate; large ones are believed at once.
+        // Small submissions say little; large ones are believed at once.
         let weight = (seconds / self.pace.slice.as_secs_f64()).clamp(0.05, 0.5);
-        let rate = (cost / seconds).clamp(1e7, 1e15);
+        let ratio = (seconds / work.seconds).clamp(1e-3, 1e3);
         // A slow one may have shared the device with a frame that was drawn meanwhile.
-        let weight = if rate < self.rate {
-            0.25 * weight
-        } else {
-            weight
-        };
-        self.rate *= (rate / self.rate).powf(weight);
+        let weight = if ratio > 1.0 { 0.25 * weight } else { weight };
+        for (speed, part) in &work.parts {
+            let share = part / work.seconds;
+            speed.scale(ratio.powf(weight * share));
+        }
+        typical.scale(ratio.powf(Self::TYPICAL * weight));
     }
 
     /// Waits until the oldest submission has finished, or the rest is over. Native only.
@@ -223,8 +242,8 @@ impl Pacer {
                 continue;
             };
             let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            let (done, cost) = plan.encode(&mut encoder, &mut cursor, budget);
-            self.submit(gpu, encoder.finish(), cost);
+            let (done, work) = plan.encode(&mut encoder, &mut cursor, budget);
+            self.submit(gpu, encoder.finish(), work);
             if done {
                 return Ok(());
             }
@@ -251,37 +270,53 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    const RATE: f64 = 1e10;
+    /// Seconds a unit that a fast and a slow kernel take.
+    const TRUE: [f64; 2] = [1e-10, 1.5e-9];
 
-    /// The rate that a pacer believes in after submissions of its own choice to a device of [`RATE`], each of which
-    /// takes `way` longer.
-    fn learned(way: Duration) -> f64 {
+    /// Learns from submissions that are cut as a plan cuts them, of two kernels in turn, which take `way(i)` seconds
+    /// besides; returns how far off the two estimates are in the end.
+    fn learned(far: bool, way: impl Fn(usize) -> f64) -> [f64; 2] {
         let mut pacer = Pacer::new(Pace::INTERACTIVE);
-        for i in 0..400 {
-            // Plans end, so a submission is a small one now and then.
-            let share = if i % 20 == 0 { 0.01 } else { 1.0 };
-            let cost = share * pacer.rate * pacer.pace.slice.as_secs_f64();
-            pacer.learn(cost, way + Duration::from_secs_f64(cost / RATE));
+        pacer.far = far;
+        let typical = Speed::new(5e-10);
+        let speeds = [Arc::new(Speed::default()), Arc::new(Speed::default())];
+        for i in 0..800 {
+            // Plans end, so a submission is a small one now and then; some hold the end of one kernel and the
+            // beginning of the other.
+            let slice = pacer.pace.slice.as_secs_f64() * if i % 20 == 0 { 0.01 } else { 1.0 };
+            let shares = [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.2, 0.8]][i % 4];
+            let (mut work, mut took) = (Work::default(), way(i));
+            for ((speed, truth), share) in speeds.iter().zip(TRUE).zip(shares) {
+                let units = share * slice / speed.or(&typical);
+                took += units * truth;
+                work.parts.push((Arc::clone(speed), share * slice));
+                work.seconds += share * slice;
+            }
+            pacer.learn(&work, Duration::from_secs_f64(took), &typical);
         }
-        pacer.rate
+        [0, 1].map(|k| speeds[k].or(&typical) / TRUE[k])
     }
 
     #[test]
-    fn the_rate_is_that_of_the_device_however_long_the_way_to_it() {
-        for way in [0, 5, 15] {
-            let rate = learned(Duration::from_millis(way)) / RATE;
-            assert!((0.5..4.5).contains(&rate), "{way} ms: {rate} of the rate");
+    fn each_kernel_gets_its_own_speed() {
+        for off in learned(false, |_| 0.0) {
+            assert!((0.8..1.25).contains(&off), "{off} of the truth");
         }
     }
 
     #[test]
-    fn frames_that_share_the_device_do_not_spoil_the_rate() {
-        let mut pacer = Pacer::new(Pace::INTERACTIVE);
-        for i in 0..400 {
-            let cost = pacer.rate * pacer.pace.slice.as_secs_f64();
-            let frame = Duration::from_millis(if i % 3 == 0 { 50 } else { 0 });
-            pacer.learn(cost, frame + Duration::from_secs_f64(cost / RATE));
+    fn the_way_to_a_device_far_off_is_not_taken_for_work() {
+        for way in [0.0, 5e-3, 15e-3] {
+            for off in learned(true, |_| way) {
+                assert!((0.2..2.0).contains(&off), "{way}: {off} of the truth");
+            }
         }
-        assert!(pacer.rate > 0.3 * RATE, "{} of {RATE}", pacer.rate);
+    }
+
+    #[test]
+    fn frames_that_share_the_device_do_not_spoil_the_speed() {
+        for off in learned(false, |i| if i % 3 == 0 { 0.05 } else { 0.0 }) {
+            assert!((0.3..3.5).contains(&off), "{off} of the truth");
+        }
     }
 }

@@ -24,10 +24,11 @@ use crate::{
         Plan, PlanBuilder, Shape, batch,
         model::ParamSet,
         network::Network,
-        plan::{Cursor, Variants},
+        plan::{Cursor, Work},
         sample_step::{self, SampleStepIo, StepNoise},
         state::{RandomStep, STATE_WORDS, StepState},
         tensor,
+        tuning::VariantTable,
     },
     rng::stream,
 };
@@ -305,7 +306,7 @@ impl SampleRun {
         views[4].write(gpu, 0, denoise.table());
         views[7].write(gpu, 0, denoise.components());
 
-        let variants = Variants::choose(gpu);
+        let variants = VariantTable::of(gpu);
         let mut start = PlanBuilder::with_variants(variants);
         let state = start.external("state", &views[0]);
         let x = start.external("x", &views[1]);
@@ -540,12 +541,15 @@ impl SampleRun {
                 values.resize(self.shape.b * size, 0.0);
                 let words = tensor::nchw_to_plan(self.shape, &values);
                 self.x.write(&self.gpu, 0, &words);
+                self.pacer
+                    .submit(&self.gpu, encoder.finish(), Work::default());
             } else {
-                self.start
-                    .encode(&mut encoder, &mut Cursor::default(), f64::INFINITY);
+                let whole = f64::INFINITY;
+                let (_, work) = self
+                    .start
+                    .encode(&mut encoder, &mut Cursor::default(), whole);
+                self.pacer.submit(&self.gpu, encoder.finish(), work);
             }
-            self.pacer
-                .submit(&self.gpu, encoder.finish(), self.start.cost());
             self.phase = Some(0);
             if self.starts.is_some() {
                 self.read(Wanted::Starts(wanted))?;
@@ -556,8 +560,8 @@ impl SampleRun {
             self.write_state(step);
             self.begun = true;
         }
-        let (done, cost) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
-        self.pacer.submit(&self.gpu, encoder.finish(), cost);
+        let (done, work) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
+        self.pacer.submit(&self.gpu, encoder.finish(), work);
         if done {
             self.begun = false;
             self.phase = Some(step + 1);

@@ -17,7 +17,11 @@ use super::{
 use crate::{
     Error, Result,
     diffusion::{NoiseSchedule, SchedulerConfig, loss_weight::LossType},
-    gpu::{Gpu, View, memory::Pool, readback::ReadbackRing},
+    gpu::{
+        Gpu, View,
+        memory::{self, Pool},
+        readback::ReadbackRing,
+    },
     nn::{
         Plan, PlanBuilder, TensorId, batch,
         graph::ParamInfo,
@@ -26,8 +30,9 @@ use crate::{
         model::{Model, ParamSet},
         network::Network,
         optimizer::{self, AdamConfig},
-        plan::{Cursor, Variants},
+        plan::Cursor,
         state::{RandomStep, STATE_WORDS, STATS_WORDS, StepState, StepStats},
+        tuning::VariantTable,
     },
     rng::stream,
 };
@@ -131,6 +136,87 @@ impl ReportLayout {
     const fn words(self) -> usize {
         64 + 3 * self.part
     }
+    const fn bytes(self) -> u64 {
+        4 * self.words() as u64
+    }
+}
+
+/// Reports on their way from the device at most.
+const RING: usize = 6;
+
+/// Bytes on the device that a run takes, as they would be allocated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct StepMemory {
+    /// Weights, gradients, Adam's two moments and the moving average.
+    pub parameters: u64,
+    /// Activations and their gradients.
+    pub arena: u64,
+    /// All else: data, tables, figures on their way, what dispatching takes.
+    pub other: u64,
+}
+
+impl StepMemory {
+    /// All of it.
+    pub const fn total(&self) -> u64 {
+        self.parameters + self.arena + self.other
+    }
+
+    /// What [`Stepper::begin`] would allocate for such a run, found by planning, without allocating anything.
+    ///
+    /// # Errors
+    /// As there, but for what only the device knows.
+    pub fn plan(gpu: &Gpu, config: &StepConfig, network: &Network, feed: &Feed) -> Result<Self> {
+        let schedule = config.scheduler.noise_schedule()?;
+        let model = network.build(config.batch, schedule.timesteps(), true)?;
+        let params = model.graph.params();
+        let layout = ReportLayout::new(config.batch);
+        let q_words = batch::q_sample_table(&schedule).len();
+        let scheduler = &config.scheduler;
+        let bound = loss::BoundTable::new(
+            &schedule,
+            scheduler.variance_type,
+            scheduler.prediction_type,
+        );
+        let words = [model.time_table.len(), q_words, bound.words.len()];
+        let fixed = fixed_sizes(config, feed, layout, words);
+
+        let variants = VariantTable::of(gpu);
+        let mut micro = PlanBuilder::with_variants(variants);
+        let outside = Outside::plan(&mut micro, params, &fixed, layout);
+        emit_micro(
+            &mut micro, config, &schedule, feed, &model, &outside, &bound,
+        )?;
+        let sizes = ParamSet::sizes(params);
+        let chunks = Pool::chunk_bytes(gpu, &sizes);
+        let mut update = PlanBuilder::with_variants(variants);
+        let planned: Vec<optimizer::Chunk> = chunks
+            .iter()
+            .map(|bytes| {
+                let mut part = |label| update.outside(label, bytes / 4);
+                optimizer::Chunk {
+                    weights: part("weights"),
+                    grads: part("gradients"),
+                    m: part("Adam m"),
+                    v: part("Adam v"),
+                    ema: part("EMA"),
+                }
+            })
+            .collect();
+        let stats = update.outside("stats", STATS_WORDS as u64);
+        let state = update.outside("state", STATE_WORDS as u64);
+        optimizer::grad_norm(&mut update, &planned, stats, state);
+        optimizer::update(&mut update, &planned, stats, state);
+
+        let cap = gpu.max_binding() / memory::ALIGN * memory::ALIGN;
+        let arena = micro.arena_bytes(cap) + update.arena_bytes(cap);
+        Ok(Self {
+            parameters: 5 * chunks.iter().sum::<u64>(),
+            arena,
+            other: micro.device_bytes(gpu) + update.device_bytes(gpu) - arena
+                + Pool::chunk_bytes(gpu, &fixed).iter().sum::<u64>()
+                + RING as u64 * layout.bytes(),
+        })
+    }
 }
 
 /// The five sets of numbers in the parameters' layout.
@@ -228,7 +314,7 @@ pub struct Stepper {
     layout: ReportLayout,
     micro: Plan,
     update: Plan,
-    variants: Variants,
+    variants: VariantTable,
     batch: Option<BatchTensors>,
     phase: Phase,
     begun: bool,
@@ -259,24 +345,39 @@ impl Stepper {
         feed: Feed,
         keep_batch: bool,
     ) -> Result<Self> {
+        let variants = VariantTable::of(gpu);
+        Self::begin_with(gpu, config, network, feed, keep_batch, variants)
+    }
+
+    /// [`Stepper::begin`] with given kernel variants: those of the run that goes on.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn begin_with(
+        gpu: &Arc<Gpu>,
+        config: StepConfig,
+        network: &Network,
+        feed: Feed,
+        keep_batch: bool,
+        variants: VariantTable,
+    ) -> Result<Self> {
         let started = Instant::now();
         let schedule = config.scheduler.noise_schedule()?;
         let model = network.build(config.batch, schedule.timesteps(), true)?;
         let params = model.graph.params().to_vec();
         let sets = TrainSets::zeros(gpu, &params)?;
-        let variants = Variants::choose(gpu);
         let layout = ReportLayout::new(config.batch);
         let fixed = Fixed::new(gpu, &config, &feed, &model, layout, &schedule)?;
         let mut builder = PlanBuilder::with_variants(variants);
+        let outside = Outside::bind(&mut builder, &sets, &fixed, layout, &params);
         let tensors = emit_micro(
             &mut builder,
             &config,
             &schedule,
             &feed,
             &model,
-            &sets,
-            &fixed,
-            layout,
+            &outside,
+            &fixed.bound,
         )?;
         if keep_batch {
             for tensor in [
@@ -298,7 +399,7 @@ impl Stepper {
         optimizer::grad_norm(&mut builder, &chunks, stats, state);
         optimizer::update(&mut builder, &chunks, stats, state);
         let update = builder.begin(gpu)?;
-        let ring = ReadbackRing::new(gpu, 6, 4 * layout.words() as u64)?;
+        let ring = ReadbackRing::new(gpu, RING, layout.bytes())?;
         Ok(Self {
             gpu: Arc::clone(gpu),
             feed,
@@ -370,7 +471,7 @@ impl Stepper {
     }
 
     /// The kernel variants in use.
-    pub const fn variants(&self) -> Variants {
+    pub const fn variants(&self) -> VariantTable {
         self.variants
     }
 
@@ -498,7 +599,7 @@ impl Stepper {
             Phase::Micro(_) => &self.micro,
             Phase::Update => &self.update,
         };
-        let (done, cost) = plan.encode(&mut encoder, &mut self.cursor, budget);
+        let (done, work) = plan.encode(&mut encoder, &mut self.cursor, budget);
         let mut slot = None;
         if done && self.phase == Phase::Update {
             slot = self
@@ -507,7 +608,7 @@ impl Stepper {
         }
         let commands = encoder.finish();
         self.encode_time += begun.elapsed();
-        self.pacer.submit(&self.gpu, commands, cost);
+        self.pacer.submit(&self.gpu, commands, work);
         if let Some(slot) = slot {
             self.ring.map(slot);
         }
@@ -605,14 +706,12 @@ impl Fixed {
         let (pool, views) = Pool::allocate(
             gpu,
             "run",
-            &[
-                ("state", 4 * STATE_WORDS as u64),
-                ("data", feed.bytes(config.batch)),
-                ("report", 4 * layout.words() as u64),
-                ("time table", 4 * model.time_table.len() as u64),
-                ("sqrt(alpha_bar)", 4 * q_table.len() as u64),
-                ("bound", 4 * bound.words.len() as u64),
-            ],
+            &fixed_sizes(
+                config,
+                feed,
+                layout,
+                [model.time_table.len(), q_table.len(), bound.words.len()],
+            ),
         )?;
         let [state, feed, report, time_table, q_view, bound_view] = <[View; 6]>::try_from(views)
             .map_err(|_| Error::Train(TrainError::State("memory was laid out wrongly".into())))?;
@@ -632,32 +731,120 @@ impl Fixed {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one call; the parts are the run's own fields"
-)]
+/// What [`Fixed`] holds, with the words of the tables of timesteps, of √ᾱ and of the bound.
+fn fixed_sizes(
+    config: &StepConfig,
+    feed: &Feed,
+    layout: ReportLayout,
+    [time, q, bound]: [usize; 3],
+) -> [(&'static str, u64); 6] {
+    [
+        ("state", 4 * STATE_WORDS as u64),
+        ("data", feed.bytes(config.batch)),
+        ("report", layout.bytes()),
+        ("time table", 4 * time as u64),
+        ("sqrt(alpha_bar)", 4 * q as u64),
+        ("bound", 4 * bound as u64),
+    ]
+}
+
+/// The tensors of the micro-batch plan that outlive it.
+#[derive(Debug)]
+struct Outside {
+    state: TensorId,
+    data: TensorId,
+    stats: TensorId,
+    mse: TensorId,
+    vlb: TensorId,
+    t: TensorId,
+    time_table: TensorId,
+    q_table: TensorId,
+    bound_table: TensorId,
+    weights: Vec<TensorId>,
+    grads: Vec<TensorId>,
+}
+
+impl Outside {
+    fn bind(
+        plan: &mut PlanBuilder,
+        sets: &TrainSets,
+        fixed: &Fixed,
+        layout: ReportLayout,
+        params: &[ParamInfo],
+    ) -> Self {
+        let part = |first: usize| fixed.report.part(first as u64, layout.part as u64);
+        Self {
+            state: plan.external("state", &fixed.state),
+            data: plan.external("data", &fixed.feed),
+            stats: plan.external("stats", &fixed.report.part(0, STATS_WORDS as u64)),
+            mse: plan.external("losses", &part(layout.mse())),
+            vlb: plan.external("bounds", &part(layout.vlb())),
+            t: plan.external("t", &part(layout.t())),
+            time_table: plan.external("time table", &fixed.time_table),
+            q_table: plan.external("sqrt(alpha_bar)", &fixed.q_table),
+            bound_table: plan.external("bound", &fixed.bound_table),
+            weights: sets.weights.bind(plan, params),
+            grads: sets.grads.bind(plan, params),
+        }
+    }
+
+    /// The same without memory.
+    fn plan(
+        plan: &mut PlanBuilder,
+        params: &[ParamInfo],
+        fixed: &[(&'static str, u64); 6],
+        layout: ReportLayout,
+    ) -> Self {
+        let [state, data, _, time, q, bound] = *fixed;
+        let mut whole = |(label, bytes): (&str, u64)| plan.outside(label, bytes / 4);
+        let (state, data) = (whole(state), whole(data));
+        let (time_table, q_table, bound_table) = (whole(time), whole(q), whole(bound));
+        let part = layout.part as u64;
+        let mut set = || -> Vec<TensorId> {
+            let outside = |p: &ParamInfo| plan.outside(p.name.clone(), p.words() as u64);
+            params.iter().map(outside).collect()
+        };
+        let (weights, grads) = (set(), set());
+        Self {
+            state,
+            data,
+            stats: plan.outside("stats", STATS_WORDS as u64),
+            mse: plan.outside("losses", part),
+            vlb: plan.outside("bounds", part),
+            t: plan.outside("t", part),
+            time_table,
+            q_table,
+            bound_table,
+            weights,
+            grads,
+        }
+    }
+}
+
 fn emit_micro(
     plan: &mut PlanBuilder,
     config: &StepConfig,
     schedule: &NoiseSchedule,
     feed: &Feed,
     model: &Model,
-    sets: &TrainSets,
-    fixed: &Fixed,
-    layout: ReportLayout,
+    outside: &Outside,
+    table_of_bound: &loss::BoundTable,
 ) -> Result<BatchTensors> {
     let graph = &model.graph;
     let shape = graph.shape(model.inputs.x);
-    let state = plan.external("state", &fixed.state);
-    let data = plan.external("data", &fixed.feed);
-    let table = plan.external("time table", &fixed.time_table);
-    let part = |first: usize| fixed.report.part(first as u64, layout.part as u64);
-    let stats = plan.external("stats", &fixed.report.part(0, STATS_WORDS as u64));
-    let mse = plan.external("losses", &part(layout.mse()));
-    let vlb = plan.external("bounds", &part(layout.vlb()));
-    let t = plan.external("t", &part(layout.t()));
-    let weights = sets.weights.bind(plan, model.graph.params());
-    let grads = sets.grads.bind(plan, model.graph.params());
+    let &Outside {
+        state,
+        data,
+        stats,
+        mse,
+        vlb,
+        t,
+        time_table: table,
+        q_table,
+        bound_table,
+        ref weights,
+        ref grads,
+    } = outside;
 
     plan.set_label("batch");
     let words = shape.words();
@@ -672,7 +859,6 @@ fn emit_micro(
         t,
         state,
     );
-    let q_table = plan.external("sqrt(alpha_bar)", &fixed.q_table);
     let objective = config.scheduler.prediction_type;
     let q = batch::QSample {
         shape,
@@ -691,20 +877,20 @@ fn emit_micro(
         state,
     );
 
-    let bound = model.lower(plan, x_t, t, table, state, &weights);
+    let bound = model.lower(plan, x_t, t, table, state, weights);
     plan.set_label("loss");
     let grad = plan.tensor("gradient of the output", words);
     let (simple_weight, bound_weight) = loss::loss_weights(config.loss, timesteps);
     let needs_bound = !matches!(config.loss, LossType::Simple);
-    let bound_inputs = needs_bound.then(|| loss::Bound {
+    let bound_inputs = needs_bound.then_some(loss::Bound {
         x0,
         x_t,
         t,
-        table: plan.external("bound", &fixed.bound_table),
+        table: bound_table,
         timesteps,
-        mean_from_x: fixed.bound.mean_from_x,
-        mean_from_out: fixed.bound.mean_from_out,
-        log_sigma: fixed.bound.log_sigma,
+        mean_from_x: table_of_bound.mean_from_x,
+        mean_from_out: table_of_bound.mean_from_out,
+        log_sigma: table_of_bound.log_sigma,
     });
     loss::emit(
         plan,
@@ -730,8 +916,8 @@ fn emit_micro(
     graph.lower_backward(
         plan,
         &mut lowered,
-        &weights,
-        &grads,
+        weights,
+        grads,
         model.output,
         grad,
         config.checkpoint_activations,

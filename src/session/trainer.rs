@@ -17,7 +17,7 @@ use crate::{
     Result,
     data::{Dataset, Shuffle},
     gpu::{Gpu, View, readback::Fetch},
-    nn::{init, network::Network},
+    nn::{init, network::Network, tuning::VariantTable},
 };
 
 pub use super::stepper::{StepReport, TrainSets};
@@ -58,6 +58,14 @@ impl Deref for Trainer {
 
 /// Calls back with (done, of) while pipelines are made.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
+
+/// The kernel variants of a saved run, if it was made on this adapter and it has them still: what has been measured
+/// since must not change a run's numbers.
+fn saved_variants(gpu: &Gpu, meta: &Value) -> Option<VariantTable> {
+    let saved: VariantTable = serde_json::from_value(meta["variants"].clone()).ok()?;
+    let same = meta["adapter"]["name"] == gpu.info.name.as_str();
+    (same && saved.runs_on(gpu)).then_some(saved)
+}
 
 impl TrainConfig {
     /// The part that decides the numbers of a step.
@@ -148,7 +156,13 @@ impl Trainer {
             shuffle: Shuffle::new(train.len(), config.seed),
         };
         let network = Network::from(&config.unet);
-        let stepper = Stepper::begin(gpu, config.step_config(), &network, feed, false)?;
+        let variants = match start {
+            Start::State(state) => saved_variants(gpu, &state.meta),
+            Start::Random | Start::Weights(_) => None,
+        };
+        let variants = variants.unwrap_or_else(|| VariantTable::of(gpu));
+        let stepper =
+            Stepper::begin_with(gpu, config.step_config(), &network, feed, false, variants)?;
         let mut trainer = Self {
             config,
             dataset,

@@ -11,7 +11,9 @@ use noiselab::{
 };
 
 use super::{
-    address, bars, files, help, keys,
+    address, bars,
+    bench::{self, Bench},
+    files, help, keys,
     lost::Lost,
     panel::Panel,
     panels, platform,
@@ -44,6 +46,7 @@ pub struct App {
     toasts: Toasts,
     tour: Tour,
     help: bool,
+    bench: Bench,
     /// Why the device is gone.
     lost: Option<String>,
     /// A device was lost before this start.
@@ -90,6 +93,7 @@ impl App {
             render.queue.clone(),
             render.adapter.get_info(),
         );
+        platform::recall_kernels(&gpu);
         let wake = platform::waker(&cc.egui_ctx);
         let link = Link::start(&gpu, wake).map_err(|e| e.to_string())?;
         theme::install(&cc.egui_ctx);
@@ -131,6 +135,7 @@ impl App {
             toasts: Toasts::default(),
             tour: Tour::default(),
             help: false,
+            bench: Bench::default(),
             lost: None,
             before: None,
             #[cfg(not(target_arch = "wasm32"))]
@@ -228,6 +233,11 @@ impl App {
         self.panels.get(self.current).map_or("", |p| p.id())
     }
 
+    /// What the scrubber says of t = 0 in the room that is shown.
+    pub(super) fn time_words(&self) -> &'static strings::app::TimeWords {
+        (self.panels.get(self.current)).map_or(&strings::app::IMAGES, |p| p.time_words())
+    }
+
     /// The rooms' titles, in order, and the number of the one that is shown.
     pub(super) fn rooms(&self) -> (Vec<&'static str>, usize) {
         let titles = self.panels.iter().map(|p| p.title()).collect();
@@ -321,6 +331,7 @@ impl App {
             {
                 measure.steps += 1;
             }
+            self.bench.on_event(&event);
             for panel in &mut self.panels {
                 panel.on_event(&event, &mut self.shared);
             }
@@ -336,7 +347,9 @@ impl App {
         expect(dead_code, reason = "the page's tests read it")
     )]
     pub fn status(&self) -> serde_json::Value {
-        status::value(&self.shared, &self.panels, self.current)
+        let mut value = status::value(&self.shared, &self.panels, self.current);
+        value["bench"] = self.bench.value();
+        value
     }
 
     /// The state of the page, as what follows `#` in its address.
@@ -391,7 +404,14 @@ impl App {
                 }
             }
         }
+        if let Some(request) = bench::asked(&pairs) {
+            self.shared.send(Command::Bench(request));
+        }
         // Last, as rooms may change T.
+        let room = self.panels.get(self.current);
+        if let Some(timesteps) = room.and_then(|p| p.timesteps()) {
+            self.shared.time.set_timesteps(timesteps);
+        }
         if let Some(t) = t {
             self.shared.time.set_t(t);
             self.shared.time.playing = false;
@@ -433,6 +453,7 @@ impl App {
         self.toasts.take(&mut self.shared.notices, &ctx);
         self.toasts.draw(&ctx, self.areas.room);
         help::draw(&mut self.help, &ctx);
+        self.bench.draw(&ctx);
         self.tour.draw(&ctx, &self.areas);
         self.draw_overlay(&ctx);
         files::drop_hint(ui);

@@ -236,7 +236,7 @@ fn buttons_move_time() {
         harness.get_by_label(strings::app::STEP_FORWARD).click();
         harness.run();
         assert_eq!(harness.state().shared.time.t(), 1);
-        harness.get_by_label(strings::app::STEP_BACK).click();
+        harness.get_by_label(strings::app::IMAGES.step_back).click();
         harness.run();
         assert_eq!(harness.state().shared.time.t(), 0);
         harness.get_by_label(strings::app::PLAY).click();

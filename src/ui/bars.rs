@@ -306,8 +306,9 @@ fn row(ui: &mut Ui, add: impl FnOnce(&mut Ui)) {
 
 fn transport(app: &mut App, ui: &mut Ui) {
     ui.spacing_mut().item_spacing.x = 4.0;
+    let of_room = app.time_words();
     let time = &mut app.shared.time;
-    if icon_button(ui, Icon::Back, words::STEP_BACK, words::STEP_BACK_HELP).clicked() {
+    if icon_button(ui, Icon::Back, of_room.step_back, of_room.step_back_help).clicked() {
         time.step(-1);
     }
     let label = if time.playing {
@@ -328,7 +329,8 @@ fn transport(app: &mut App, ui: &mut Ui) {
 /// The slider over t with its two ends named, in the width that is left.
 fn scrubber(app: &mut App, ui: &mut Ui) {
     let colour = theme::weak(ui);
-    math::text(ui, words::IMAGE_END, TextStyle::Small, colour);
+    let of_room = app.time_words();
+    math::text(ui, of_room.end, TextStyle::Small, colour);
     // As wide as the other end's text was when it was drawn last.
     let id = egui::Id::unique("noise end");
     let end = ui.data(|d| d.get_temp(id)).unwrap_or(56.0_f32);
@@ -340,7 +342,7 @@ fn scrubber(app: &mut App, ui: &mut Ui) {
     let response = ui
         .add(slider)
         .accessible_name(words::SCRUBBER)
-        .on_hover_text(words::SCRUBBER_HELP);
+        .on_hover_text(of_room.scrubber_help);
     if response.changed() {
         time.playing = false;
         time.set_t(t);
@@ -365,11 +367,12 @@ fn readout_box(app: &App, ui: &mut Ui) {
 }
 
 fn direction(app: &mut App, ui: &mut Ui) {
+    let of_room = app.time_words();
     let time = &mut app.shared.time;
     let (icon, label) = if time.forward {
         (Icon::Right, words::TOWARDS_NOISE)
     } else {
-        (Icon::Left, words::TOWARDS_IMAGE)
+        (Icon::Left, of_room.towards)
     };
     if icon_button(ui, icon, label, words::DIRECTION_HELP).clicked() {
         time.forward = !time.forward;

@@ -5,6 +5,7 @@
 pub mod address;
 pub mod app;
 mod bars;
+mod bench;
 pub mod device;
 pub mod files;
 #[cfg(not(target_arch = "wasm32"))]

@@ -50,9 +50,15 @@ extern "C" {
     /// What the browser calls the adapter.
     #[wasm_bindgen(js_namespace = noiselabPage)]
     pub fn adapter() -> String;
-    /// A frame was laid out.
+    /// A frame was laid out; the next one waits for [`frame_done`].
     #[wasm_bindgen(js_namespace = noiselabPage)]
     pub fn drawn();
+    /// The device has drawn the frame; one that answers no input is to come after so many milliseconds.
+    #[wasm_bindgen(js_namespace = noiselabPage)]
+    pub fn frame_done(pause: f64);
+    /// The next frame is to come without that pause.
+    #[wasm_bindgen(js_namespace = noiselabPage)]
+    pub fn hurry();
     /// Loads the page again.
     #[wasm_bindgen(js_namespace = noiselabPage)]
     pub fn reload();

@@ -2,7 +2,11 @@
 
 use noiselab::session::event::Event;
 
-use super::{shared::Shared, widgets::Card};
+use super::{
+    shared::Shared,
+    strings::app::{IMAGES, TimeWords},
+    widgets::Card,
+};
 
 /// A room of the app. It holds view state only: what is computed lives in the session and comes by events.
 pub trait Panel {
@@ -23,6 +27,16 @@ pub trait Panel {
 
     /// Its "What am I seeing" card, which the app draws above the room.
     fn card(&self) -> Option<&'static Card> {
+        None
+    }
+
+    /// What the scrubber says of t = 0.
+    fn time_words(&self) -> &'static TimeWords {
+        &IMAGES
+    }
+
+    /// T, where the room's settings say so.
+    fn timesteps(&self) -> Option<usize> {
         None
     }
 

@@ -130,11 +130,13 @@ impl Shared {
             Event::Failed { message, .. } | Event::DeviceLost { message } => {
                 self.notify(message.clone(), true);
             }
+            Event::Tuned(known) => super::platform::remember_kernels(known),
             Event::Forward(_)
             | Event::Reverse(_)
             | Event::Probe(_)
             | Event::Train(_)
             | Event::Lab(_)
+            | Event::Bench(_)
             | Event::File { .. } => {}
         }
     }

@@ -59,10 +59,6 @@ const ACCUMULATE_SAMPLE: u32 = 16;
 
 /// Rows (pixels) that one thread of the forward and input-gradient kernels makes.
 const TILE_ROWS: usize = 8;
-/// Threads that keep a device busy; a weight gradient is split over the batch up to this.
-const BUSY_THREADS: usize = 8192;
-/// The same for a software adapter.
-const BUSY_THREADS_IN_SOFTWARE: usize = 2048;
 /// Pixels from which on the pointwise kernels fill their workgroups.
 const POINTWISE_PIXELS: usize = 256;
 /// Threads of the wide weight-gradient kernel that share a column of output channels are filled up
@@ -356,12 +352,11 @@ impl Conv2d {
         let threads = rows * column_tiles;
         let turns_per_image = y.h * (y.w + 1);
         let most_images = (MAX_TURNS / turns_per_image).max(1);
-        let busy = if plan.variants().wide_tiles {
-            BUSY_THREADS_IN_SOFTWARE
-        } else {
-            BUSY_THREADS
-        };
-        let wanted = busy.div_ceil(threads).min(x.shape.b);
+        let wanted = plan
+            .variants()
+            .busy_threads()
+            .div_ceil(threads)
+            .min(x.shape.b);
         let split_images = x.shape.b.div_ceil(wanted).min(most_images);
         let splits = x.shape.b.div_ceil(split_images);
         params.splits = splits as u32;
@@ -373,7 +368,11 @@ impl Conv2d {
         } else {
             plan.partial(splits * words)
         };
-        let mut args = vec![(1, x.tensor.into()), (2, target), (6, io.grad_output.into())];
+        let mut args = vec![
+            (1, x.tensor.into()),
+            (2, target),
+            (6, io.grad_output.into()),
+        ];
         let mut sums = Vec::new();
         if splits > 1 {
             sums.push(row_sum(target, (splits, words / 4), io.grad_params[0]));
@@ -628,7 +627,13 @@ pub(crate) fn cases() -> Vec<super::Case> {
         ),
         // Strips of 7 pixels.
         case("conv 3x3 in strips of 7", Conv2d::same3(8, 12), 2, 3, 14),
-        case("conv 3x3 in strips of 7, filled up", Conv2d::same3(6, 4), 1, 5, 20),
+        case(
+            "conv 3x3 in strips of 7, filled up",
+            Conv2d::same3(6, 4),
+            1,
+            5,
+            20,
+        ),
         // Narrow wide tiles of the weight gradient.
         case("conv 3x3 of 32 channels", Conv2d::same3(32, 32), 2, 3, 5),
         case("conv 1x1", Conv2d::pointwise(24, 20), 2, 5, 3),
@@ -639,12 +644,24 @@ pub(crate) fn cases() -> Vec<super::Case> {
             17,
             11,
         ),
-        case("conv 1x1, odd channels", Conv2d::pointwise(13, 6), 2, 23, 13),
+        case(
+            "conv 1x1, odd channels",
+            Conv2d::pointwise(13, 6),
+            2,
+            23,
+            13,
+        ),
         case("linear", Conv2d::pointwise(28, 12), 5, 1, 1),
         case("conv stride 2, padding 1", Conv2d::down(8, 1), 2, 8, 6),
         case("conv stride 2, padding 0", Conv2d::down(12, 0), 2, 6, 8),
         case("conv stride 2 of odd size", Conv2d::down(6, 1), 3, 9, 19),
-        case("conv stride 2, padding 0, odd", Conv2d::down(20, 0), 1, 7, 9),
+        case(
+            "conv stride 2, padding 0, odd",
+            Conv2d::down(20, 0),
+            1,
+            7,
+            9,
+        ),
         case("conv large batch", Conv2d::same3(4, 4), 70, 8, 8),
     ]
 }

@@ -14,8 +14,9 @@ use crate::{
     nn::{
         Plan, PlanBuilder, Shape,
         batch::{self, QSample},
-        plan::{Cursor, Variants},
+        plan::Cursor,
         tensor,
+        tuning::VariantTable,
     },
     session::{
         command::ForwardRequest,
@@ -186,7 +187,7 @@ impl Prepared {
                 ("schedule", rows),
             ],
         )?;
-        let mut plan = PlanBuilder::with_variants(Variants::choose(gpu));
+        let mut plan = PlanBuilder::with_variants(VariantTable::of(gpu));
         let [x0, noise, xa, xb, target, t, ta, tb] =
             [0, 1, 2, 3, 4, 5, 6, 7].map(|i: usize| plan.external("forward", &views[i]));
         for (x_t, table) in [(xa, ta), (xb, tb)] {

@@ -18,10 +18,12 @@ use crate::{
         batch::{self, QSample},
         loss,
         model::ParamSet,
-        plan::{Cursor, Variants},
+        plan::{Cursor, Work},
         sample_step::{self, SampleStepIo, StepNoise},
         state::{STATE_WORDS, STATS_WORDS, StepState, StepStats},
-        tensor, unet,
+        tensor,
+        tuning::VariantTable,
+        unet,
         unet_config::UNetConfig,
     },
     session::{
@@ -143,7 +145,7 @@ impl ProbeJob {
         views[4].write(gpu, 0, &model.time_table);
         views[5].write(gpu, 0, &steps);
         views[6].write(gpu, 0, &q_table);
-        let mut plan = PlanBuilder::with_variants(Variants::choose(gpu));
+        let mut plan = PlanBuilder::with_variants(VariantTable::of(gpu));
         let [
             state,
             x0,
@@ -448,16 +450,17 @@ impl ProbeJob {
             return Ok(None);
         };
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        let (mut spent, mut done) = (0.0, false);
-        while spent < budget && !done {
+        let (mut work, mut done) = (Work::default(), false);
+        while work.seconds < budget && !done {
             self.paint(&mut encoder, self.cursor.dispatch());
-            spent += self.plan.cost_at(self.cursor);
-            done = self.plan.encode_one(&mut encoder, &mut self.cursor);
+            let (over, more) = self.plan.encode_one(&mut encoder, &mut self.cursor);
+            work = work.and(&more);
+            done = over;
         }
         if done {
             self.paint(&mut encoder, usize::MAX);
         }
-        self.pacer.submit(&self.gpu, encoder.finish(), spent);
+        self.pacer.submit(&self.gpu, encoder.finish(), work);
         if done {
             self.reading = Some(Fetch::start(&self.gpu, &self.wanted)?);
         }

@@ -155,6 +155,7 @@ pub struct LabTrainSpec {
     /// When to stop.
     pub stop: StopAt,
     /// Steps between the samples by which [`LabEvent::Merit`](super::event::LabEvent::Merit) is measured; 0 for none.
+    /// On a slow device the first come earlier, after 2 seconds of training, and then each time its time has doubled.
     pub merit_every: u64,
 }
 

@@ -169,8 +169,8 @@ impl Evaluator {
             self.pacer.begin_round();
             while let Some(budget) = self.pacer.budget(&self.gpu) {
                 let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-                let (done, cost) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
-                self.pacer.submit(&self.gpu, encoder.finish(), cost);
+                let (done, work) = self.plan.encode(&mut encoder, &mut self.cursor, budget);
+                self.pacer.submit(&self.gpu, encoder.finish(), work);
                 if done {
                     self.reading = Some(Fetch::start(&self.gpu, &self.wanted)?);
                     break;

@@ -93,7 +93,7 @@ pub static PRESETS: &[Preset] = &[
     Preset {
         name: "too_few_steps",
         title: "Too few sampling steps",
-        summary: "The network is the standard one, but four steps of the ancestral sampler are too large: the noise that each adds is never taken out again.",
+        summary: "The network is the standard one, but four steps of the ancestral sampler are too large: the last jumps from much noise to the mean of all points that it could have come from, which lies between the modes.",
         scheduler,
         train,
         sampler: "ddpm",

@@ -49,6 +49,10 @@ const MERIT_STEPS: usize = 25;
 /// Pixels a side of their picture.
 const MERIT_SIDE: usize = 320;
 
+/// Seconds of training after which it is measured for the first time, however few steps those were: whoever waits on a
+/// slow device sees something. After that, each time the time has doubled.
+const FIRST_MERIT: f64 = 2.0;
+
 /// Samples on their way.
 #[derive(Debug)]
 enum Measure {
@@ -78,6 +82,8 @@ pub struct LabTraining {
     lr: f64,
     measure: Option<Measure>,
     measured_at: u64,
+    /// Seconds of training after which it is measured next.
+    merit_after: f64,
     batch: Option<(u64, Fetch)>,
     show_batch: bool,
 }
@@ -123,6 +129,7 @@ impl LabTraining {
             lr: spec.lr,
             measure: None,
             measured_at: 0,
+            merit_after: FIRST_MERIT,
             batch: None,
             show_batch: false,
             spec,
@@ -299,6 +306,7 @@ impl LabTraining {
         }
         if self.is_merit_due(step) {
             self.measured_at = step;
+            self.merit_after = self.merit_after.max(2.0 * self.course.seconds());
             match self.draw(context) {
                 Ok(run) => {
                     self.measure = Some(Measure::Drawing {
@@ -332,7 +340,9 @@ impl LabTraining {
         every > 0
             && step > 0
             && self.measured_at != step
-            && (step >= (self.measured_at / every + 1) * every || at_end)
+            && (step >= (self.measured_at / every + 1) * every
+                || self.course.seconds() >= self.merit_after
+                || at_end)
     }
 
     /// The step to which the stepper may go before something else is to be done.

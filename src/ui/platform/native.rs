@@ -118,6 +118,18 @@ pub fn remember(key: &str, value: &str) {
     }
 }
 
+/// Takes over the kernel variants that were measured on this device before.
+pub fn recall_kernels(gpu: &noiselab::gpu::Gpu) {
+    crate::remembered::recall(gpu);
+}
+
+/// Remembers kernel variants; where that fails, they are measured again.
+pub fn remember_kernels(known: &serde_json::Value) {
+    if let Err(e) = crate::remembered::remember(known) {
+        tracing::warn!("{e}");
+    }
+}
+
 /// The folder for settings; none in tests, which must not depend on it or change it.
 fn folder() -> Option<PathBuf> {
     if cfg!(test) {

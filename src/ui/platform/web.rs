@@ -10,9 +10,10 @@ use noiselab::{
         kernel::{KernelId, device_source_of},
         shaders::SHADERS,
     },
+    nn::tuning,
     session::{
         command::Command,
-        event::{Event, TrainEvent},
+        event::{BenchEvent, Event, ReverseEvent, TrainEvent},
         lab::event::{LabEvent, LabTrainEvent},
         link::{Link, Turns},
     },
@@ -50,6 +51,8 @@ struct Page {
     turns: Turns,
     /// How long the last frame took.
     frame_time: Duration,
+    /// When the last frame was drawn that answers input.
+    touched: Instant,
     hidden: Option<Rest>,
 }
 
@@ -58,6 +61,19 @@ impl Page {
     const LONGEST: Duration = Duration::from_millis(300);
     /// Frames that follow each other without a gap leave it a turn in this time.
     const STARVED: Duration = Duration::from_millis(100);
+    /// A device that draws a frame in this time keeps up with everything.
+    const FAST: Duration = Duration::from_millis(12);
+    /// When nobody has touched anything for this long, fewer and larger slices get more done.
+    const CALM: Duration = Duration::from_millis(1500);
+
+    /// How long a frame that nobody waits for leaves the device to the session.
+    fn pause(&self) -> Duration {
+        if self.idle || self.frame_time < Self::FAST {
+            Duration::ZERO
+        } else {
+            2 * self.frame_time
+        }
+    }
 }
 
 /// What happened while the page was hidden.
@@ -140,6 +156,7 @@ fn attach(cc: &eframe::CreationContext<'_>, app: &App) {
         ticks: 0,
         turns: Turns::new(Page::LONGEST, Page::STARVED),
         frame_time: Duration::ZERO,
+        touched: Instant::now(),
         hidden: None,
     };
     PAGE.set(Some(attached));
@@ -160,13 +177,34 @@ pub fn poll(link: &mut Link) -> Vec<Event> {
     .unwrap_or_default();
     events.extend(link.poll());
     for event in &mut events {
-        if let Event::Ready { adapter, .. } = event
-            && adapter.is_empty()
-        {
+        let adapter = match event {
+            Event::Ready { adapter, .. } => adapter,
+            Event::Bench(BenchEvent::Done(report)) => &mut report.adapter,
+            _ => continue,
+        };
+        if adapter.is_empty() {
             *adapter = page::adapter();
         }
     }
     events
+}
+
+/// The key of the kernel variants.
+const KERNELS: &str = "kernels";
+
+/// Takes over the kernel variants that were measured in this browser before; what is damaged is ignored.
+pub fn recall_kernels(gpu: &noiselab::gpu::Gpu) {
+    let Some(text) = recall(KERNELS) else { return };
+    let known = serde_json::from_str(&text).map_err(|e| e.to_string());
+    if let Err(reason) = known.and_then(|known| tuning::restore(gpu, &known)) {
+        log::warn!("the kernel variants are measured anew ({reason})");
+    }
+}
+
+/// Remembers kernel variants.
+pub fn remember_kernels(known: &serde_json::Value) {
+    let before = recall(KERNELS).and_then(|text| serde_json::from_str(&text).ok());
+    remember(KERNELS, &tuning::merged(before.as_ref(), known).to_string());
 }
 
 /// A remembered value.
@@ -184,11 +222,14 @@ pub fn restart(_lost: &Lost) {
     page::reload();
 }
 
-/// Whether somebody waits for it; figures of training come by themselves.
+/// Whether somebody waits for it; figures of training and pictures of a film come by themselves.
 const fn is_urgent(event: &Event) -> bool {
     !matches!(
         event,
         Event::Train(TrainEvent::Step(..))
+            | Event::Compiling { .. }
+            | Event::Bench(BenchEvent::Progress { .. })
+            | Event::Reverse(ReverseEvent::Progress { .. })
             | Event::Lab(
                 LabEvent::Train(LabTrainEvent::Step(..))
                     | LabEvent::Merit { .. }
@@ -216,12 +257,14 @@ pub fn tick() -> i32 {
             return WAITING;
         }
         let start = Instant::now();
-        let busy = page.link.pump();
+        let calm = start.duration_since(page.touched) > Page::CALM;
+        let busy = page.link.pump(calm);
         let worked = start.elapsed() > Duration::from_micros(500);
         let events = page.link.poll();
         if !events.is_empty() {
             if events.iter().any(is_urgent) {
                 page.ctx.request_repaint();
+                page::hurry();
             } else {
                 // Figures of training may come by the hundred; they can wait for one another, and on a slow device
                 // for the frames that answer a user.
@@ -297,16 +340,27 @@ fn now() -> f64 {
 pub fn painted(since: f64) {
     with_page(|page| {
         page.queue.on_submitted_work_done(move || {
-            with_page(|page| {
+            let pause = with_page(|page| {
                 if let Some(begun) = page.turns.drawn() {
                     page.frame_time = begun.elapsed().min(Page::LONGEST);
                 }
+                if since >= 0.0 {
+                    page.touched = Instant::now();
+                }
+                page.pause()
             });
+            page::frame_done(1e3 * pause.unwrap_or_default().as_secs_f64());
             if since >= 0.0 {
                 METER.with_borrow_mut(|meter| meter.wait(now() - since));
             }
         });
     });
+}
+
+/// Forgets the times of frames and waits so far.
+#[wasm_bindgen]
+pub fn measure_anew() {
+    METER.take();
 }
 
 /// What the app is doing, as JSON.

@@ -9,14 +9,43 @@ pub const CARD_TRY: &str = "Try it";
 /// Rooms in the rail.
 pub const ROOM_HELP: &str = "Go to this room (key {n})";
 
-/// Before the scrubber.
-pub const IMAGE_END: &str = "image $x_0$";
+/// What the scrubber says of t = 0, where there are the data.
+#[derive(Debug)]
+pub struct TimeWords {
+    /// Before the scrubber.
+    pub end: &'static str,
+    /// The scrubber's tooltip.
+    pub scrubber_help: &'static str,
+    /// One step less.
+    pub step_back: &'static str,
+    /// Its tooltip.
+    pub step_back_help: &'static str,
+    /// The direction when it is towards the data.
+    pub towards: &'static str,
+}
+
+/// In rooms of images.
+pub static IMAGES: TimeWords = TimeWords {
+    end: "image $x_0$",
+    scrubber_help: "How far the image is on its way into noise. Left and right arrow move it by one step, with Shift by ten.",
+    step_back: "One step towards the image",
+    step_back_help: "One step towards the image (left arrow)",
+    towards: "Direction: towards the image",
+};
+
+/// In rooms of points.
+pub static POINTS: TimeWords = TimeWords {
+    end: "points $x_0$",
+    scrubber_help: "How far the points are on their way into noise. Left and right arrow move them by one step, with Shift by ten.",
+    step_back: "One step towards the points",
+    step_back_help: "One step towards the points (left arrow)",
+    towards: "Direction: towards the points",
+};
+
 /// After the scrubber.
 pub const NOISE_END: &str = "noise $x_T$";
 /// The scrubber for screen readers.
 pub const SCRUBBER: &str = "Timestep t";
-/// The scrubber's tooltip.
-pub const SCRUBBER_HELP: &str = "How far the image is on its way into noise. Left and right arrow move it by one step, with Shift by ten.";
 /// Between t and T.
 pub const OF: &str = "of";
 /// Plays.
@@ -25,18 +54,12 @@ pub const PLAY: &str = "Play";
 pub const PAUSE: &str = "Pause";
 /// Of both.
 pub const PLAY_HELP: &str = "Let time run, or stop it (space)";
-/// One step less.
-pub const STEP_BACK: &str = "One step towards the image";
-/// Its tooltip.
-pub const STEP_BACK_HELP: &str = "One step towards the image (left arrow)";
 /// One step more.
 pub const STEP_FORWARD: &str = "One step towards noise";
 /// Its tooltip.
 pub const STEP_FORWARD_HELP: &str = "One step towards noise (right arrow)";
 /// The direction when it is towards noise.
 pub const TOWARDS_NOISE: &str = "Direction: towards noise";
-/// The direction when it is towards the image.
-pub const TOWARDS_IMAGE: &str = "Direction: towards the image";
 /// Its tooltip.
 pub const DIRECTION_HELP: &str = "Which way time runs when it plays (key D)";
 /// The speed for screen readers.
@@ -94,6 +117,7 @@ pub const fn job(job: noiselab::session::event::Job) -> &'static str {
         Job::Training => "training",
         Job::Lab => "the 2-D lab",
         Job::Export => "the file",
+        Job::Bench => "the measurement",
     }
 }
 
@@ -148,7 +172,7 @@ pub const KEYS_TITLE: &str = "Keys";
 pub const KEYS: [(&str, &str); 10] = [
     ("Space", "play or pause"),
     ("Left, Right", "one step of t; with Shift ten"),
-    ("Home, End", "to the image, to the noise"),
+    ("Home, End", "to the data, to the noise"),
     ("Up, Down", "faster, slower"),
     ("D", "change the direction"),
     ("1, 2, 3, …", "go to a room"),
@@ -166,7 +190,7 @@ pub const TOUR_STEPS: [(&str, &str); 5] = [
     ),
     (
         "Time is shared",
-        "At $t = 0$ there is an image, at $t = T$ nothing but noise. Drag the slider, or press the space bar to let time run, in every room.",
+        "At $t = 0$ there is the image, or the points of the 2-D lab; at $t = T$ nothing but noise. Drag the slider, or press the space bar to let time run, in every room.",
     ),
     (
         "The room itself",

@@ -1,5 +1,7 @@
 //! The 2-D lab.
 
+use noiselab::session::lab::event::MiniPoint;
+
 use crate::ui::widgets::{Card, Equation};
 
 /// Title of the room.
@@ -217,7 +219,7 @@ pub const STOP_AFTER_HELP: &str = "Seconds of training; 0 lets it go on";
 /// Above a canvas.
 pub const SAMPLES: &str = "Samples over the data";
 /// Above a canvas.
-pub const FIELD_NOW: &str = "Field at t";
+pub const FIELD_NOW: &str = "Score at $t$: where points are denser";
 /// In an empty canvas.
 pub const NO_SAMPLES: &str = "Samples follow while it trains.";
 /// In an empty canvas.
@@ -233,11 +235,13 @@ pub const LEGEND_LEARNED: &str = "network";
 /// Legend of a mini-batch.
 pub const LEGEND_EPS: &str = "noise ε";
 /// Legend of a mini-batch.
-pub const LEGEND_EPS_HAT: &str = "prediction of the network";
+pub const LEGEND_EPS_HAT: &str = "prediction";
 /// Legend of a mini-batch.
 pub const LEGEND_PULL: &str = "pull of the loss";
 /// Legend of a mini-batch.
 pub const LEGEND_T: &str = "noisy point, brighter at small t";
+/// Below the canvas of a mini-batch.
+pub const BATCH_HINT: &str = "Each dot is a noisy point $x_t$ with a $t$ of its own. Point at one for its numbers and for the $x_0$ it came from.";
 /// Axis.
 pub const LOSS_AXIS: &str = "loss";
 /// Axis.
@@ -281,6 +285,8 @@ pub const F_PARAMETERS_HELP: &str = "Numbers in the network";
 pub const PREPARING: &str = "Preparing the network…";
 /// It goes on.
 pub const RUNNING: &str = "Training.";
+/// It goes on slowly.
+pub const SLOWLY: &str = "A step every other second.";
 /// It rests.
 pub const RESTING: &str = "Resting.";
 
@@ -299,6 +305,19 @@ pub fn seconds(s: f64) -> String {
 /// Canvas of samples, for screen readers.
 pub fn samples_canvas(step: u64) -> String {
     format!("Samples after {step} steps")
+}
+/// A point of a mini-batch.
+pub fn mini_point(p: &MiniPoint) -> String {
+    let pair = |[x, y]: [f32; 2]| point(x, y);
+    let error = (p.eps[0] - p.eps_hat[0]).powi(2) + (p.eps[1] - p.eps_hat[1]).powi(2);
+    format!(
+        "t = {}\nx₀ = {}, x at t = {}\n{LEGEND_EPS} = {}\n{LEGEND_EPS_HAT} = {}\nsquared error {error:.3}",
+        p.t,
+        pair(p.x0),
+        pair(p.x_t),
+        pair(p.eps),
+        pair(p.eps_hat)
+    )
 }
 /// Canvas of a mini-batch, for screen readers.
 pub fn batch_canvas(step: u64) -> String {
@@ -419,6 +438,8 @@ pub const MEASURE: &str = "Measure over all t";
 pub const MEASURE_HELP: &str = "Compares network and exact answer at many timesteps";
 /// Section.
 pub const ERROR_OVER_T: &str = "Error over time";
+/// About the error near t = 0.
+pub const ERROR_HINT: &str = "Near $t = 0$ so little noise cannot be told from the data's own spread, so the best answer $\\epsilon^*$ is nearly 0, and a small error is a large share of it.";
 /// Axis.
 pub const RELATIVE_AXIS: &str = "relative error";
 /// Above a heat map.
@@ -443,6 +464,21 @@ pub fn steps(n: u64) -> String {
 /// A place of the error's map.
 pub fn map_reading(x: f32, t: f32, value: &str) -> String {
     format!("x₁ = {x:.2}, t = {t}\n{ERROR_BAR} {value}")
+}
+/// What the fields say at a place.
+pub fn field_reading(
+    [x, y]: [f32; 2],
+    quantity: &str,
+    learned: Option<[f32; 2]>,
+    exact: Option<[f32; 2]>,
+) -> String {
+    let mut lines = vec![format!("x = {}", point(x, y))];
+    for (name, value) in [(LEARNED, learned), (EXACT, exact)] {
+        if let Some([x, y]) = value {
+            lines.push(format!("{name} {quantity}: {}", point(x, y)));
+        }
+    }
+    lines.join("\n")
 }
 /// A field's canvas, for screen readers.
 pub fn field_canvas(what: &str, t: usize) -> String {
@@ -524,9 +560,10 @@ pub const COMES_NEXT: &str = "Its turn comes.";
 /// What changed.
 pub const CHANGED: &str = "Settings changed: draw to see them.";
 /// A figure.
-pub const EVALUATIONS: &str = "Evaluations";
+pub const EVALUATIONS: &str = "NFE";
 /// Its tooltip.
-pub const EVALUATIONS_HELP: &str = "How often the score was evaluated for each particle";
+pub const EVALUATIONS_HELP: &str =
+    "Number of function evaluations: how often the score was evaluated for each particle";
 /// The paths' canvas, for screen readers.
 pub const PATHS_CANVAS: &str = "Paths from one starting point";
 /// Under the canvas.

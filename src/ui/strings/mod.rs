@@ -1,6 +1,7 @@
 //! All that the app says to its users, so that a teacher can translate it.
 
 pub mod app;
+pub mod bench;
 pub mod cards;
 #[cfg_attr(
     target_arch = "wasm32",

@@ -280,6 +280,14 @@ pub const fn loss_empty(objective: Objective) -> &'static str {
     }
 }
 
+/// For a run that was opened without the losses of its past.
+pub fn loss_not_kept(step: u64) -> String {
+    format!(
+        "This run is at step {} and brought no losses along; those from here on are drawn.",
+        thousands(step)
+    )
+}
+
 /// Section.
 pub const SAMPLES: &str = "Samples from always the same noise";
 /// Grid.

@@ -160,6 +160,10 @@ impl Panel for Forward {
         );
     }
 
+    fn timesteps(&self) -> Option<usize> {
+        Some(self.timesteps)
+    }
+
     fn address(&self, _shared: &Shared) -> Vec<(&'static str, String)> {
         vec![
             ("schedule", self.names[0].clone()),
@@ -179,7 +183,6 @@ impl Panel for Forward {
             "timesteps" => {
                 if let Some(t) = value.parse().ok().filter(|t| TIMESTEPS.contains(t)) {
                     self.timesteps = t;
-                    shared.time.set_timesteps(t);
                 }
             }
             "image" => {

@@ -1,8 +1,8 @@
 //! The square that the lab shows, [−EXTENT, EXTENT]², with axes.
 
 use egui::{
-    Align2, Color32, Painter, Pos2, Rect, Response, Role, Sense, Stroke, StrokeKind, TextStyle,
-    TextureId, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, CornerRadius, Painter, Pos2, Rect, Response, Role, Sense, Stroke, StrokeKind,
+    TextStyle, TextureId, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 use noiselab::{data::points::Point, gpu::film::Film, session::lab::EXTENT};
 
@@ -68,15 +68,17 @@ impl Scene {
         }
     }
 
-    /// A sentence in the middle.
+    /// A sentence in the middle, on a plate that keeps it legible whatever lies below.
     pub fn note(&self, ui: &Ui, text: &str) {
         let font = TextStyle::Small.resolve(ui.style());
-        let width = self.rect.width() - 2.0 * theme::GAP;
-        let galley = self
-            .painter
-            .layout(text.to_owned(), font, theme::weak(ui), width);
+        let colour = theme::text(ui);
+        let width = self.rect.width() - 2.0 * theme::PAD;
+        let galley = self.painter.layout(text.to_owned(), font, colour, width);
         let at = self.rect.center() - galley.size() / 2.0;
-        self.painter.galley(at, galley, theme::weak(ui));
+        let plate = Rect::from_min_size(at, galley.size()).expand2(vec2(theme::GAP, theme::UNIT));
+        let radius = CornerRadius::same(4);
+        (self.painter).rect_filled(plate, radius, theme::surface(ui).gamma_multiply(0.9));
+        self.painter.galley(at, galley, colour);
     }
 }
 

@@ -33,7 +33,9 @@ use crate::ui::{
     shared::Shared,
     strings::lab as s,
     theme,
-    widgets::{PlotOptions, Series, button, line_plot, number, primary_button, segmented, toggle},
+    widgets::{
+        PlotOptions, Series, button, hint, line_plot, number, primary_button, segmented, toggle,
+    },
 };
 
 /// Places a side at which the field is evaluated while one watches the training: fewer, as training waits meanwhile.
@@ -44,12 +46,14 @@ pub const SIDE: usize = 64;
 const TIMES: usize = 32;
 /// Cells a side of the error's maps.
 const MAP: usize = 48;
+/// Strength of a heat map under arrows: at its full strength they could not be seen on it.
+pub const GROUND: f32 = 0.55;
 /// Streamlines beside each other, in a canvas of [`WIDE`] points.
 const LINES: f32 = 34.0;
 /// As wide is a large canvas.
 const WIDE: f32 = 480.0;
 /// Arrows a side to choose from.
-const FINENESS: [usize; 3] = [16, 32, 64];
+pub const FINENESS: [usize; 3] = [16, 32, 64];
 
 /// What arrows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,10 +118,14 @@ pub struct Fields {
     pub raw: bool,
     /// Which field is shown.
     pub which: Which,
-    quantity: Quantity,
-    lines: bool,
-    fineness: usize,
-    heat: bool,
+    /// What arrows are.
+    pub quantity: Quantity,
+    /// Streamlines in place of arrows.
+    pub lines: bool,
+    /// Arrows a side.
+    pub fineness: usize,
+    /// A heat map underneath.
+    pub heat: bool,
     known: Vec<Lines>,
     difference: Option<(Arc<[Point]>, VectorGrid, Field)>,
     map: Option<(Arc<ErrorsView>, Field)>,
@@ -449,10 +457,10 @@ impl Lab {
         let (fineness, heat) = (self.fields.fineness, self.fields.heat);
         let heats = &mut self.heats;
         let label = s::field_canvas(name, t);
-        canvas(ui, side, &label, Sense::hover(), |ui, scene| {
+        let (reading, response) = canvas(ui, side, &label, Sense::hover(), |ui, scene| {
             let Some(view) = view else {
                 scene.note(ui, s::WAITING);
-                return;
+                return None;
             };
             if heat {
                 match (which, &difference) {
@@ -460,21 +468,22 @@ impl Lab {
                         let most = field.most();
                         let hue = Hue::Error;
                         if let Some(texture) = heats.texture(ui, "error", field, hue, most) {
-                            scene.texture(texture, Color32::WHITE);
+                            scene.texture(texture, Color32::WHITE.gamma_multiply(GROUND));
                             bar = Some((hue, most));
                         }
                     }
                     (Which::Error, None) => {}
                     _ => {
                         let hue = Hue::Density;
-                        let most = forward::density(ui, scene, heats, "field", &view.density, 1.0);
+                        let most =
+                            forward::density(ui, scene, heats, "field", &view.density, GROUND);
                         bar = Some((hue, most));
                     }
                 }
             }
             let Some(grid) = &grid else {
                 scene.note(ui, s::NO_NETWORK);
-                return;
+                return None;
             };
             let colour = match which {
                 Which::Learned => theme::accent(ui),
@@ -490,14 +499,15 @@ impl Lab {
                 }
             }
             pen.draw(&scene.painter);
+            let at = scene.response.hover_pos()?;
+            Some(reading(view, scene.point(at), quantity))
         });
+        if let Some(text) = reading {
+            response.on_hover_text_at_pointer(text);
+        }
         if !self.fields.lines && view.is_some() {
-            let quantity = match quantity {
-                Quantity::Score => s::SCORE_WORD,
-                Quantity::Epsilon => s::EPSILON_WORD,
-            };
-            let text = s::longest(quantity, &number(f64::from(full)));
-            crate::ui::widgets::hint(ui, &text);
+            let text = s::longest(quantity_word(quantity), &number(f64::from(full)));
+            hint(ui, &text);
         }
         bar
     }
@@ -518,12 +528,13 @@ impl Lab {
                     }
                 });
                 if waiting {
-                    crate::ui::widgets::hint(ui, s::WAITING);
+                    hint(ui, s::WAITING);
                 }
             });
             let Some(errors) = self.fields.errors.clone() else {
                 return;
             };
+            hint(ui, s::ERROR_HINT);
             if ui.available_width() < 560.0 {
                 errors_plot(ui, &errors, t);
                 self.errors_map(ui, &errors, t);
@@ -585,6 +596,29 @@ impl Lab {
         {
             shared.send(Command::Lab(LabCommand::Errors(request)));
         }
+    }
+}
+
+/// What the fields say at a place.
+fn reading(view: &FieldView, at: Point, quantity: Quantity) -> String {
+    let name = quantity_word(quantity);
+    let of = |grid: &VectorGrid| {
+        let cell = |v: f32| {
+            let share = (v / EXTENT * 0.5 + 0.5) * grid.side as f32;
+            (share as usize).min(grid.side.saturating_sub(1))
+        };
+        let i = cell(-at[1]) * grid.side + cell(at[0]);
+        let value = *grid.values.get(i)?;
+        Some(quantity.of(value, view.alpha_bar))
+    };
+    let learned = view.learned.as_ref().and_then(of);
+    s::field_reading(at, name, learned, of(&view.exact))
+}
+
+const fn quantity_word(quantity: Quantity) -> &'static str {
+    match quantity {
+        Quantity::Score => s::SCORE_WORD,
+        Quantity::Epsilon => s::EPSILON_WORD,
     }
 }
 

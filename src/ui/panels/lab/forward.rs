@@ -44,9 +44,12 @@ pub struct Forward {
     pub view: Option<Arc<LabForwardView>>,
     /// The other schedule.
     pub compare: Option<String>,
-    cloud: bool,
-    density: bool,
-    trails: bool,
+    /// Particles are shown.
+    pub cloud: bool,
+    /// q(x_t) is shown.
+    pub density: bool,
+    /// Trails are shown.
+    pub trails: bool,
     /// ᾱ over t of the stage and of the other schedule.
     curves: Option<(LabStage, Option<String>, Curves)>,
 }
@@ -151,7 +154,6 @@ impl Lab {
         let view = self.forward.view.clone();
         let stage = self.stage.clone();
         let n = 1 + usize::from(self.forward.compare.is_some());
-        let mut most = None;
         theme::section(ui, "", |ui| {
             let (side, columns) = parts::fit(ui, n, 44.0);
             let names = [
@@ -165,6 +167,7 @@ impl Lab {
                     parts::caption(ui, schedule_name(&names[i]));
                 }
                 let label = s::forward_canvas(schedule_name(&names[i]), t);
+                let mut most = None;
                 canvas(ui, side, &label, Sense::hover(), |ui, scene| {
                     let Some(view) = &view else {
                         scene.note(ui, s::WAITING);
@@ -176,7 +179,7 @@ impl Lab {
                         let name = ["forward", "forward other"][i];
                         let strength = if forward.cloud { UNDER } else { 1.0 };
                         let top = density(ui, scene, heats, name, grid, strength);
-                        most.get_or_insert(top);
+                        most = Some(top);
                     }
                     if forward.cloud && i < view.clouds.layers() {
                         scene.cloud(shared, &view.clouds, i, theme::accent(ui));
@@ -191,11 +194,11 @@ impl Lab {
                         pen.draw(&scene.painter);
                     }
                 });
+                if let Some(most) = most {
+                    parts::colour_bar(ui, Hue::Density, most, s::DENSITY_BAR);
+                }
             });
             ui.add_space(theme::UNIT);
-            if let Some(most) = most {
-                parts::colour_bar(ui, Hue::Density, most, s::DENSITY_BAR);
-            }
             if let Some(note) = stage.as_ref().and_then(|s| s.note.clone()) {
                 hint(ui, &note);
             }

@@ -1,5 +1,6 @@
 //! The 2-D lab: diffusion in the plane, where everything can be seen and the exact answer is known.
 
+mod address;
 mod ask;
 mod canvas;
 mod fields;
@@ -37,15 +38,18 @@ use self::{
     fields::Fields,
     forward::Forward,
     heat::Heats,
-    reverse::{Choice, Mode, Reverse},
-    setup::{Pick, Setup},
+    reverse::{Mode, Reverse},
+    setup::Setup,
     training::Training,
 };
 use super::layout;
 use crate::ui::{
     panel::Panel,
     shared::Shared,
-    strings::lab as s,
+    strings::{
+        app::{POINTS, TimeWords},
+        lab as s,
+    },
     theme,
     widgets::{Card, hint},
 };
@@ -300,46 +304,6 @@ impl Lab {
             View::Wrong => self.presets_view(ui, shared),
         }
     }
-
-    fn set_runs(&mut self, value: &str) {
-        let mut choices = Vec::new();
-        for part in value.split(',') {
-            let mut words = part.split(':');
-            let name = words.next().unwrap_or_default();
-            let Some(sampler) = reverse::SAMPLERS.into_iter().find(|s| *s == name) else {
-                return;
-            };
-            let steps = words.next().and_then(|w| w.parse().ok());
-            let Some(steps) = steps.filter(|s| (1..=reverse::MOST_STEPS).contains(s)) else {
-                return;
-            };
-            let eta = words.next().map_or(Some(0.0), |w| w.parse::<f64>().ok());
-            let Some(eta) = eta.filter(|e| (0.0..=1.0).contains(e)) else {
-                return;
-            };
-            choices.push(Choice {
-                sampler,
-                steps,
-                eta,
-            });
-        }
-        if (1..=reverse::MOST).contains(&choices.len()) {
-            self.reverse.choices = choices;
-        }
-    }
-
-    fn runs_address(&self) -> String {
-        let parts: Vec<String> = (self.reverse.choices.iter())
-            .map(|c| {
-                if reverse::takes_eta(c.sampler) && c.eta != 0.0 {
-                    format!("{}:{}:{}", c.sampler, c.steps, c.eta)
-                } else {
-                    format!("{}:{}", c.sampler, c.steps)
-                }
-            })
-            .collect();
-        parts.join(",")
-    }
 }
 
 impl Panel for Lab {
@@ -373,6 +337,7 @@ impl Panel for Lab {
         if let Some(preset) = self.wanted_preset.take() {
             self.try_preset(preset, shared);
         }
+        self.note_changes();
         shared.time.set_timesteps(self.setup.timesteps);
         self.set_stage(shared);
         if self.view == View::Reverse {
@@ -389,7 +354,14 @@ impl Panel for Lab {
         self.tabs(ui);
         self.preset_banner(ui);
         ui.add_space(theme::UNIT);
-        if theme::is_phone(ui) && self.setup.sketch.is_none() && self.view != View::Wrong {
+        if theme::is_phone(ui) && self.setup.sketch.is_some() {
+            // The canvas stands right below the buttons that end the drawing.
+            ui.spacing_mut().item_spacing.y = theme::PAD;
+            self.setup.distribution_ui(ui, shared);
+            self.shown(ui, shared);
+            return;
+        }
+        if theme::is_phone(ui) && self.view != View::Wrong {
             ui.spacing_mut().item_spacing.y = theme::PAD;
             self.shown(ui, shared);
             self.controls(ui, shared);
@@ -407,6 +379,17 @@ impl Panel for Lab {
 
     fn card(&self) -> Option<&'static Card> {
         Some(s::card(self.view.index()))
+    }
+
+    fn time_words(&self) -> &'static TimeWords {
+        &POINTS
+    }
+
+    fn timesteps(&self) -> Option<usize> {
+        let preset = self.wanted_preset.and_then(|i| PRESETS.get(i));
+        Some(preset.map_or(self.setup.timesteps, |p| {
+            (p.scheduler)().num_train_timesteps
+        }))
     }
 
     fn status(&self) -> serde_json::Value {
@@ -457,57 +440,10 @@ impl Panel for Lab {
     }
 
     fn address(&self, _shared: &Shared) -> Vec<(&'static str, String)> {
-        let mut out = vec![
-            ("lab", self.view.name().to_owned()),
-            ("dist", self.setup.pick.name().to_owned()),
-        ];
-        if self.setup.pick == Pick::Text {
-            out.push(("word", self.setup.word.clone()));
-        }
-        out.push(("runs", self.runs_address()));
-        match self.preset.and_then(|i| PRESETS.get(i)) {
-            Some(preset) => out.push(("wrong", preset.name.to_owned())),
-            None => {
-                out.push(("lab_schedule", self.setup.schedule.clone()));
-                out.push(("lab_steps", self.setup.timesteps.to_string()));
-            }
-        }
-        out
+        self.pairs()
     }
 
     fn set_address(&mut self, key: &str, value: &str, _shared: &mut Shared) {
-        match key {
-            "lab" => {
-                if let Some(view) = View::ALL.into_iter().find(|v| v.name() == value) {
-                    self.view = view;
-                }
-            }
-            "dist" => {
-                if let Some(pick) = Pick::by_name(value) {
-                    let empty = pick == Pick::Drawn && self.setup.strokes.is_empty();
-                    self.setup.sketch = empty.then(Vec::new);
-                    self.setup.pick = pick;
-                }
-            }
-            "word" => self.setup.set_word(value),
-            "runs" => self.set_runs(value),
-            "lab_schedule" => {
-                let known = noiselab::diffusion::schedule::SCHEDULES;
-                if known.iter().any(|r| r.name() == value) {
-                    value.clone_into(&mut self.setup.schedule);
-                }
-            }
-            "lab_steps" => {
-                if let Ok(steps) = value.parse()
-                    && setup::TIMESTEPS.contains(&steps)
-                {
-                    self.setup.timesteps = steps;
-                }
-            }
-            "wrong" => {
-                self.wanted_preset = presets::by_name(value);
-            }
-            _ => {}
-        }
+        self.take_pair(key, value);
     }
 }

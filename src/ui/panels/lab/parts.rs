@@ -70,7 +70,7 @@ pub fn legend(ui: &mut Ui, entries: &[(Color32, &str)]) {
         for (colour, name) in entries {
             let text = flow::text_width(ui, name, TextStyle::Small);
             let width = 12.0 + 3.0 * theme::UNIT + text + theme::PAD;
-            if ui.available_width() < width {
+            if ui.available_size_before_wrap().x < width {
                 ui.end_row();
             }
             let (rect, _) = ui.allocate_exact_size(vec2(12.0, 16.0), Sense::hover());

@@ -57,6 +57,19 @@ impl Lab {
         self.ask_preset(shared);
     }
 
+    /// Whoever changes what a preset has set has left it.
+    pub(super) fn note_changes(&mut self) {
+        let Some(preset) = self.preset.and_then(|i| PRESETS.get(i)) else {
+            return;
+        };
+        let (now, set) = (&self.training.spec, (preset.train)());
+        let same = self.setup.scheduler() == (preset.scheduler)()
+            && (&now.network, now.batch) == (&set.network, set.batch);
+        if !same {
+            self.preset = None;
+        }
+    }
+
     /// Draws with the exact score at once, and with the network when it rests.
     pub(super) fn ask_preset(&mut self, shared: &Shared) {
         let Some(preset) = self.preset.and_then(|i| PRESETS.get(i)) else {

@@ -1,6 +1,6 @@
 //! Reverse: the same noise led down by several samplers; one point's paths; the density that the model has.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use egui::{Color32, CursorIcon, Key, ProgressBar, Sense, Stroke, Ui, vec2};
 use noiselab::{
@@ -42,6 +42,10 @@ pub const MOST: usize = 4;
 const COUNT: usize = 10_000;
 /// Steps at most.
 pub const MOST_STEPS: usize = 1000;
+/// Paths from one point.
+pub const FANS: RangeInclusive<usize> = 1..=64;
+/// Width of the words beside the canvas of one point's paths.
+const BESIDE: f32 = 200.0;
 /// Points that are drawn of a path with noise.
 const TAIL: usize = 10;
 /// Trajectories that are drawn.
@@ -158,15 +162,18 @@ pub struct Reverse {
     pub learned: bool,
     /// Time is to run when all is there.
     play: bool,
-    trajectories: bool,
-    density: bool,
+    /// Trajectories are shown.
+    pub trajectories: bool,
+    /// q(x_t) is shown.
+    pub density: bool,
     /// Requests, each with the state of the network that it was meant for.
     pub paths_ask: Asker<(PathsRequest, u64)>,
     /// The answer.
     pub paths: Option<Arc<PathsView>>,
     /// x_T of the paths.
     pub start: Point,
-    fan: usize,
+    /// Paths a sampler.
+    pub fan: usize,
     /// Requests, each with the state of the network that it was meant for.
     pub likelihood_ask: Asker<(LikelihoodRequest, u64)>,
     /// The answer.
@@ -367,7 +374,7 @@ impl Lab {
             Mode::Density => {
                 let request = LikelihoodRequest {
                     side: SIDE,
-                    steps: STEPS,
+                    steps: STEPS.min(self.setup.timesteps),
                     denoiser: self.predictor(),
                 };
                 if let Some((request, _)) = self.reverse.likelihood_ask.want((request, version)) {
@@ -402,7 +409,7 @@ impl Lab {
                 Mode::Flow => self.flow_controls(ui, shared),
                 Mode::Paths => {
                     let fan = &mut self.reverse.fan;
-                    slider(ui, fan, 1..=64, s::FAN, s::FAN_HELP);
+                    slider(ui, fan, FANS, s::FAN, s::FAN_HELP);
                 }
                 Mode::Density => {
                     let waiting = self.reverse.likelihood_ask.is_waiting();
@@ -473,15 +480,18 @@ impl Lab {
                 let n = i + 1;
                 flow::flow(ui, |ui| {
                     ui.spacing_mut().item_spacing.x = theme::GAP;
-                    flow::item(ui, 104.0, |ui| {
+                    flow::item(ui, 100.0, |ui| {
                         let label = s::numbered(s::SAMPLER, n);
                         let (id, selected) = (format!("lab {label}"), &mut choice.sampler);
                         combo(ui, &id, &label, s::SAMPLER_HELP, selected, &options);
                     });
                     flow::item(ui, 50.0, |ui| {
-                        choice.steps = choice.steps.clamp(1, most);
+                        // A small T is no reason to forget what was set for a larger one.
+                        let mut steps = choice.steps.clamp(1, most);
                         let label = s::numbered(s::STEPS, n);
-                        drag(ui, &mut choice.steps, 1..=most, &label, s::STEPS_HELP);
+                        if drag(ui, &mut steps, 1..=most, &label, s::STEPS_HELP).changed() {
+                            choice.steps = steps;
+                        }
                     });
                     flow::item(ui, 44.0, |ui| {
                         ui.add_enabled_ui(takes_eta(choice.sampler), |ui| {
@@ -646,84 +656,108 @@ impl Lab {
 
     fn paths_view(&mut self, ui: &mut Ui) {
         theme::section(ui, "", |ui| {
-            let (side, _) = parts::fit(ui, 1, 96.0);
+            let (whole, _) = parts::fit(ui, 1, 0.0);
+            // Where there is room, words stand beside the canvas.
+            let beside = ui.available_width() - whole >= BESIDE;
+            let side = if beside || theme::is_phone(ui) {
+                whole
+            } else {
+                parts::fit(ui, 1, 96.0).0
+            };
             let view = self.reverse.paths.clone();
             let data = self.forward.data().cloned();
             let heats = &mut self.heats;
-            let mut start = self.reverse.start;
+            let first = self.reverse.start;
             let runs = view.as_ref().map_or(0, |v| v.request.runs.len());
             let colours: Vec<Color32> = (0..runs).map(|i| run_colour(ui, i)).collect();
-            let (_, response) = canvas(
-                ui,
-                side,
-                s::PATHS_CANVAS,
-                Sense::click_and_drag(),
-                |ui, scene| {
-                    if let Some(grid) = data.as_ref().and_then(|v| v.density.first()) {
-                        forward::density(ui, scene, heats, "forward", grid, forward::UNDER);
-                    }
-                    let response = &scene.response;
-                    if let Some(at) = response.interact_pointer_pos() {
-                        start = scene.point(at);
-                    }
-                    if response.clicked() {
-                        response.request_focus();
-                    }
-                    if response.has_focus() {
-                        start = moved(ui, start);
-                    }
-                    let mut pen = scene.pen();
-                    if let Some(view) = &view {
-                        for (i, fan) in view.paths.iter().enumerate() {
-                            // What has no noise lies on one line: one is enough.
-                            let same = fan.windows(2).all(|p| p[0] == p[1]);
-                            let shown = if same { 1 } else { fan.len() };
-                            let (width, strength) = if same { (2.2, 1.0) } else { (1.1, 0.5) };
-                            for path in fan.iter().take(shown) {
+            let mut draw = |ui: &mut Ui| {
+                canvas(
+                    ui,
+                    side,
+                    s::PATHS_CANVAS,
+                    Sense::click_and_drag(),
+                    |ui, scene| {
+                        let mut start = first;
+                        if let Some(grid) = data.as_ref().and_then(|v| v.density.first()) {
+                            forward::density(ui, scene, heats, "forward", grid, forward::UNDER);
+                        }
+                        let response = &scene.response;
+                        if let Some(at) = response.interact_pointer_pos() {
+                            start = scene.point(at);
+                        }
+                        if response.clicked() {
+                            response.request_focus();
+                        }
+                        if response.has_focus() {
+                            start = moved(ui, start);
+                        }
+                        let mut pen = scene.pen();
+                        if let Some(view) = &view {
+                            // What has no noise lies on one line: one is enough, and it lies above the fans.
+                            let fans = view.paths.iter().zip(&colours);
+                            let (plain, noisy): (Vec<_>, Vec<_>) =
+                                fans.partition(|(fan, _)| fan.windows(2).all(|p| p[0] == p[1]));
+                            for (fan, colour) in noisy {
+                                draw_fan(&mut pen, scene, fan, *colour);
+                            }
+                            for (fan, colour) in plain {
+                                let path = fan.first().map_or(&[][..], Vec::as_slice);
                                 let line: Vec<_> = path.iter().map(|&p| scene.place(p)).collect();
-                                // Where paths of noise begin, all is one tangle: they come out of the dark.
-                                let count = line.len() as f32;
-                                pen.line(&line, width, |k| {
-                                    let way = (k as f32 + 1.0) / count;
-                                    let fade = if same { 1.0 } else { way * way };
-                                    colours[i].gamma_multiply(strength * fade)
-                                });
+                                pen.line(&line, 2.2, |_| *colour);
                                 if let Some(&end) = line.last() {
-                                    pen.dot(end, if same { 4.0 } else { 2.2 }, colours[i]);
+                                    pen.dot(end, 4.0, *colour);
                                 }
                             }
                         }
-                    }
-                    pen.draw(&scene.painter);
-                    let at = scene.place(start);
-                    let strong = theme::strong(ui);
-                    scene
-                        .painter
-                        .circle_stroke(at, 7.0, Stroke::new(2.0, strong));
-                    scene.painter.circle_filled(at, 2.0, strong);
-                },
-            );
+                        pen.draw(&scene.painter);
+                        let at = scene.place(start);
+                        let strong = theme::strong(ui);
+                        scene
+                            .painter
+                            .circle_stroke(at, 7.0, Stroke::new(2.0, strong));
+                        scene.painter.circle_filled(at, 2.0, strong);
+                        start
+                    },
+                )
+            };
+            let words = |ui: &mut Ui, start: Point| {
+                if let Some(view) = &view {
+                    let names: Vec<String> = (view.request.runs.iter())
+                        .map(|r| {
+                            let eta = takes_eta(&r.sampler).then_some(r.eta);
+                            s::run_title(&r.sampler, r.steps, eta)
+                        })
+                        .collect();
+                    let entries: Vec<(Color32, &str)> = colours
+                        .iter()
+                        .copied()
+                        .zip(names.iter().map(String::as_str))
+                        .collect();
+                    parts::legend(ui, &entries);
+                }
+                flow::flow(ui, |ui| {
+                    let text = s::point(start[0], start[1]);
+                    flow::figure(ui, s::START_POINT, &text, s::START_POINT_HELP);
+                });
+                hint(ui, s::PATHS_HINT);
+            };
+            let (start, response) = if beside {
+                let layout = egui::Layout::left_to_right(egui::Align::Min);
+                ui.with_layout(layout, |ui| {
+                    let shown = draw(ui);
+                    ui.add_space(theme::GAP);
+                    ui.vertical(|ui| words(ui, shown.0));
+                    shown
+                })
+                .inner
+            } else {
+                let shown = draw(ui);
+                ui.add_space(theme::UNIT);
+                words(ui, shown.0);
+                shown
+            };
             response.on_hover_cursor(CursorIcon::Grab);
             self.reverse.start = start;
-            ui.add_space(theme::UNIT);
-            if let Some(view) = &view {
-                let names: Vec<String> = (view.request.runs.iter())
-                    .map(|r| {
-                        s::run_title(&r.sampler, r.steps, takes_eta(&r.sampler).then_some(r.eta))
-                    })
-                    .collect();
-                let entries: Vec<(Color32, &str)> = colours
-                    .iter()
-                    .copied()
-                    .zip(names.iter().map(String::as_str))
-                    .collect();
-                parts::legend(ui, &entries);
-            }
-            flow::flow(ui, |ui| {
-                let text = s::point(start[0], start[1]);
-                flow::figure(ui, s::START_POINT, &text, s::START_POINT_HELP);
-            });
-            hint(ui, s::PATHS_HINT);
         });
     }
 
@@ -764,6 +798,21 @@ impl Lab {
                 });
             }
         });
+    }
+}
+
+/// Paths with noise. Where they begin all is one tangle: they come out of the dark.
+fn draw_fan(pen: &mut Pen, scene: &Scene, fan: &[Vec<Point>], colour: Color32) {
+    for path in fan {
+        let line: Vec<_> = path.iter().map(|&p| scene.place(p)).collect();
+        let count = line.len() as f32;
+        pen.line(&line, 1.1, |k| {
+            let way = (k as f32 + 1.0) / count;
+            colour.gamma_multiply(0.55 * way.powi(4))
+        });
+    }
+    for end in fan.iter().filter_map(|path| path.last()) {
+        pen.dot(scene.place(*end), 3.0, colour);
     }
 }
 

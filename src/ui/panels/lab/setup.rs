@@ -15,13 +15,13 @@ use crate::ui::{
     shared::Shared,
     strings::{forward::schedule_name, lab as s},
     theme,
-    widgets::{button, combo, hint, primary_button, segmented, slider},
+    widgets::{button, combo, hint, log_slider, primary_button, segmented},
 };
 
 /// Numbers of particles to choose from.
 pub const PARTICLES: [usize; 3] = [2_000, 10_000, 50_000];
-/// T at most and at least.
-pub const TIMESTEPS: std::ops::RangeInclusive<usize> = 10..=1000;
+/// T at least and at most; the presets of what goes wrong have few.
+pub const TIMESTEPS: std::ops::RangeInclusive<usize> = 2..=1000;
 /// Characters of a word.
 const LONGEST: usize = 12;
 /// Corners of all lines together, at most.
@@ -382,7 +382,7 @@ impl Setup {
                     &options,
                 );
             }
-            slider(
+            log_slider(
                 ui,
                 &mut self.timesteps,
                 TIMESTEPS,

@@ -22,7 +22,7 @@ use noiselab::{
     },
 };
 
-use super::{fields::SIDE, *};
+use super::{fields::SIDE, setup::Pick, *};
 use crate::ui::panels::testing::{Stage, lit_stage, stage};
 
 type Room = Harness<'static, Stage<Lab>>;
@@ -66,6 +66,18 @@ fn on_stage(room: &mut Room) -> LabStage {
         .tell(lab(LabEvent::Stage(Arc::new(view_of(stage)))));
     room.run();
     (**stage).clone()
+}
+
+/// Answers the stage among what was asked.
+fn on_stage_after(room: &mut Room) {
+    let sent = asked(room);
+    for command in &sent {
+        if let LabCommand::Stage(stage) = command {
+            room.state()
+                .tell(lab(LabEvent::Stage(Arc::new(view_of(stage)))));
+        }
+    }
+    room.run();
 }
 
 /// A room on whose stage something is, showing a view.
@@ -661,7 +673,7 @@ fn an_address_brings_the_settings_back() {
         ("runs", "euler:5"),
         ("runs", "ddim:5,ddim:5,ddim:5,ddim:5,ddim:5"),
         ("lab_schedule", "x"),
-        ("lab_steps", "5"),
+        ("lab_steps", "1"),
         ("wrong", "x"),
         ("other", "1"),
     ];
@@ -673,6 +685,73 @@ fn an_address_brings_the_settings_back() {
         asked(&room).iter().any(starts),
         "it begins when it is shown"
     );
+}
+
+#[test]
+fn every_setting_is_in_the_address() {
+    let mut room = stage(Lab::default(), TALL);
+    let stage = room.state_mut();
+    let given = [
+        ("lab", "fields"),
+        ("dist", "drawn"),
+        ("lab_lines", "AAAAAAAA.__AA__AA"),
+        ("runs", "langevin:30"),
+        ("lab_schedule", "linear"),
+        ("lab_steps", "500"),
+        ("lab_particles", "10000"),
+        ("lab_compare", "sigmoid"),
+        ("lab_layers", "density,trails"),
+        ("lab_field", "error"),
+        ("lab_quantity", "eps"),
+        ("lab_style", "lines"),
+        ("lab_fineness", "16"),
+        ("lab_under", "0"),
+        ("lab_weights", "raw"),
+        ("lab_look", "point"),
+        ("lab_score", "exact"),
+        ("lab_start", "-1.25,2.50"),
+        ("lab_fan", "3"),
+        ("lab_reverse_layers", "none"),
+        ("lab_net", "32:2:0"),
+        ("lab_batch", "512"),
+        ("lab_rate", "0.001"),
+        ("lab_seconds", "12"),
+    ];
+    for (key, value) in given {
+        stage.room.set_address(key, value, &mut stage.shared);
+    }
+    let expected: Vec<(&str, String)> = given.map(|(k, v)| (k, v.to_owned())).to_vec();
+    assert_eq!(stage.room.address(&stage.shared), expected);
+    assert!(stage.room.setup.sketch.is_none(), "the lines are there");
+    for (key, value) in [
+        ("lab_lines", "A"),
+        ("lab_particles", "7"),
+        ("lab_layers", "clouds"),
+        ("lab_field", "x"),
+        ("lab_fineness", "-1"),
+        ("lab_start", "9,9"),
+        ("lab_start", "nan,0"),
+        ("lab_fan", "100000"),
+        ("lab_net", "1000000:2:0"),
+        ("lab_net", "32:2"),
+        ("lab_batch", "x"),
+        ("lab_rate", "inf"),
+        ("lab_seconds", "-5"),
+    ] {
+        stage.room.set_address(key, value, &mut stage.shared);
+        assert_eq!(stage.room.address(&stage.shared), expected, "{key}={value}");
+    }
+}
+
+#[test]
+fn a_preset_that_was_changed_is_none_any_more() {
+    let mut room = room(View::Wrong);
+    click(&mut room, &s::try_preset(PRESETS[1].title));
+    on_stage_after(&mut room);
+    assert_eq!(room.state().room.preset, Some(1));
+    room.state_mut().room.setup.timesteps = 40;
+    room.run();
+    assert_eq!(room.state().room.preset, None);
 }
 
 #[test]

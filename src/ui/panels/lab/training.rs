@@ -1,8 +1,8 @@
 //! Training: loss, samples and field change while one watches; slow motion shows a mini-batch.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
-use egui::{Button, Sense, Ui};
+use egui::{Button, Sense, Stroke, Ui};
 use noiselab::{
     gpu::film::Film,
     nn::mlp::MlpConfig,
@@ -18,8 +18,8 @@ use noiselab::{
 };
 
 use super::{
-    Lab,
-    canvas::canvas,
+    Lab, View,
+    canvas::{Scene, canvas},
     fields::{self, Quantity},
     heat::{self, Hue},
     parts,
@@ -45,9 +45,15 @@ const EPS_SCALE: f32 = 0.4;
 /// Seconds between steps in slow motion.
 const SLOW: f64 = 2.0;
 /// Widths of the network to choose from.
-const WIDTHS: [usize; 5] = [16, 32, 64, 128, 256];
+pub const WIDTHS: [usize; 5] = [16, 32, 64, 128, 256];
 /// Sizes of the mini-batch to choose from.
-const BATCHES: [usize; 5] = [64, 128, 256, 512, 1024];
+pub const BATCHES: [usize; 5] = [64, 128, 256, 512, 1024];
+/// Residual blocks.
+pub const BLOCKS: RangeInclusive<usize> = 1..=6;
+/// Learning rates.
+pub const RATES: RangeInclusive<f64> = 1e-5..=1e-1;
+/// Seconds after which training rests.
+pub const SECONDS: RangeInclusive<f64> = 0.0..=3600.0;
 
 /// Samples of the network in training.
 #[derive(Debug)]
@@ -221,7 +227,9 @@ impl Lab {
 
     /// In slow motion a step follows the other.
     pub(super) fn slow_motion(&mut self, ui: &Ui, shared: &Shared) {
-        if !self.training.slow || !matches!(self.training.status, TrainStatus::Paused(_)) {
+        let seen = self.view == View::Training && self.setup.sketch.is_none();
+        let rests = matches!(self.training.status, TrainStatus::Paused(_));
+        if !self.training.slow || !rests || !seen {
             return;
         }
         let now = ui.input(|i| i.time);
@@ -245,7 +253,9 @@ impl Lab {
     pub(super) fn run_section(&mut self, ui: &mut Ui, shared: &mut Shared) {
         theme::section(ui, s::TRAIN, |ui| {
             ui.spacing_mut().item_spacing.y = theme::GAP;
-            let resting = matches!(self.training.status, TrainStatus::Paused(_));
+            // In slow motion it goes to and fro; what can be done stays the same.
+            let slow = self.training.slow && self.training.is_open();
+            let resting = slow || matches!(self.training.status, TrainStatus::Paused(_));
             ui.horizontal_wrapped(|ui| match self.training.status {
                 TrainStatus::None => {
                     let ready = self.stage.is_some();
@@ -255,7 +265,7 @@ impl Lab {
                         }
                     });
                 }
-                TrainStatus::Running => {
+                TrainStatus::Running if !slow => {
                     if primary_button(ui, s::PAUSE, s::PAUSE_HELP).clicked() {
                         self.train(shared, LabTrain::Pause);
                     }
@@ -263,7 +273,7 @@ impl Lab {
                         self.train(shared, LabTrain::Close);
                     }
                 }
-                TrainStatus::Preparing | TrainStatus::Paused(_) => {
+                TrainStatus::Preparing | TrainStatus::Running | TrainStatus::Paused(_) => {
                     ui.add_enabled_ui(resting, |ui| {
                         if primary_button(ui, s::RESUME, s::RESUME_HELP).clicked() {
                             self.training.slow = false;
@@ -305,6 +315,7 @@ impl Lab {
             match &self.training.status {
                 TrainStatus::None => hint(ui, s::NO_NETWORK),
                 TrainStatus::Preparing => hint(ui, s::PREPARING),
+                TrainStatus::Running | TrainStatus::Paused(_) if slow => hint(ui, s::SLOWLY),
                 TrainStatus::Running => hint(ui, s::RUNNING),
                 TrainStatus::Paused(None) => hint(ui, s::RESTING),
                 TrainStatus::Paused(Some(reason)) => hint(ui, &s::resting(reason)),
@@ -330,7 +341,7 @@ impl Lab {
             let width = &mut spec.network.width;
             combo(ui, "lab width", s::WIDTH, s::WIDTH_HELP, width, &options);
             let blocks = &mut spec.network.blocks;
-            slider(ui, blocks, 1..=6, s::BLOCKS, s::BLOCKS_HELP);
+            slider(ui, blocks, BLOCKS, s::BLOCKS, s::BLOCKS_HELP);
             let (label, help) = (s::TIME_EMBEDDING, s::TIME_EMBEDDING_HELP);
             toggle(ui, &mut spec.network.time_embedding, label, help);
             let names = BATCHES.map(|n| n.to_string());
@@ -349,13 +360,13 @@ impl Lab {
             ui.scope(|ui| {
                 // Its number is wide.
                 ui.set_max_width(ui.available_width() - theme::PAD);
-                if log_slider(ui, &mut spec.lr, 1e-5..=1e-1, s::RATE, s::RATE_HELP).changed() {
+                if log_slider(ui, &mut spec.lr, RATES, s::RATE, s::RATE_HELP).changed() {
                     rate = Some(spec.lr);
                 }
             });
             let seconds = &mut self.training.seconds;
             let (label, help) = (s::STOP_AFTER, s::STOP_AFTER_HELP);
-            drag(ui, seconds, 0.0..=3600.0, label, help);
+            drag(ui, seconds, SECONDS, label, help);
             flow::flow(ui, |ui| {
                 if self.training.parameters > 0 {
                     let count = self.training.parameters.to_string();
@@ -420,7 +431,7 @@ impl Lab {
         let view = self.fields.view.clone();
         let t = shared.time.t().max(1);
         let label = s::field_canvas(s::LEARNED, t);
-        let blue = theme::series(ui, 1);
+        let strong = theme::strong(ui);
         let accent = theme::accent(ui);
         let heats = &mut self.heats;
         canvas(ui, side, &label, Sense::hover(), |ui, scene| {
@@ -428,19 +439,19 @@ impl Lab {
                 scene.note(ui, s::WAITING);
                 return;
             };
-            super::forward::density(ui, scene, heats, "field", &view.density, 1.0);
+            super::forward::density(ui, scene, heats, "field", &view.density, fields::GROUND);
             let stride = fields::stride(view.exact.side, 20, scene.rect.width());
             let mut pen = scene.pen();
             let score = Quantity::Score;
             let longest = fields::longest(&view.exact, view.alpha_bar, score);
             let of = |v| score.of(v, view.alpha_bar);
-            fields::arrows(&mut pen, scene, &view.exact, of, longest, stride, blue);
+            fields::arrows(&mut pen, scene, &view.exact, of, longest, stride, strong);
             if let Some(grid) = &view.learned {
                 fields::arrows(&mut pen, scene, grid, of, longest, stride, accent);
             }
             pen.draw(&scene.painter);
         });
-        let both = [(blue, s::LEGEND_EXACT), (accent, s::LEGEND_LEARNED)];
+        let both = [(strong, s::LEGEND_EXACT), (accent, s::LEGEND_LEARNED)];
         parts::legend(ui, &both);
     }
 
@@ -449,7 +460,10 @@ impl Lab {
         let Some((step, points)) = self.training.batch.clone() else {
             return;
         };
-        let shown = points.len().min(SHOWN);
+        // The times of a mini-batch rise from its first point to its last.
+        let every = (points.len() / SHOWN).max(1);
+        let some: Vec<MiniPoint> = points.iter().step_by(every).take(SHOWN).cloned().collect();
+        let shown = some.len();
         parts::caption(ui, &s::batch_title(step, shown, points.len()));
         let dark = ui.visuals().dark_mode;
         let timesteps = self.setup.timesteps.max(1) as f32;
@@ -457,17 +471,14 @@ impl Lab {
         let t_colour =
             |t: usize| heat::colour(Hue::Density, dark, 1.0 - 0.65 * t as f32 / timesteps);
         let label = s::batch_canvas(step);
-        canvas(ui, side, &label, Sense::hover(), |_, scene| {
+        let (near, response) = canvas(ui, side, &label, Sense::hover(), |ui, scene| {
             let mut pen = scene.pen();
             let unit = EPS_SCALE * scene.scale();
             let along = |p: [f32; 2], length: f32| egui::vec2(p[0], -p[1]) * length;
             // The loss pulls along ε − ε̂, by a small amount: drawn so that the strongest is as long as the error.
             let size = |p: [f32; 2]| p[0].hypot(p[1]);
-            let strongest = points[..shown]
-                .iter()
-                .map(|p| size(p.pull))
-                .fold(0.0, f32::max);
-            let worst = points[..shown]
+            let strongest = some.iter().map(|p| size(p.pull)).fold(0.0, f32::max);
+            let worst = some
                 .iter()
                 .map(|p| size([p.eps[0] - p.eps_hat[0], p.eps[1] - p.eps_hat[1]]))
                 .fold(0.0, f32::max);
@@ -476,18 +487,34 @@ impl Lab {
             } else {
                 0.0
             };
-            for p in &points[..shown] {
+            for p in &some {
                 let at = scene.place(p.x_t);
                 pen.arrow(at, along(p.eps, unit), 1.4, target);
                 let answer = along(p.eps_hat, unit);
                 pen.arrow(at, answer, 1.8, learned);
                 pen.arrow(at + answer, along(p.pull, unit * ratio), 1.2, pull);
             }
-            for p in &points[..shown] {
+            for p in &some {
                 pen.dot(scene.place(p.x_t), 3.2, t_colour(p.t));
             }
-            pen.draw(&scene.painter);
+            let near = near(scene, &some).cloned();
+            if let Some(p) = &near {
+                // Where it came from.
+                let (from, at) = (scene.place(p.x0), scene.place(p.x_t));
+                let strong = theme::strong(ui);
+                pen.line(&[from, at], 1.0, |_| strong);
+                pen.draw(&scene.painter);
+                let stroke = Stroke::new(1.5, strong);
+                scene.painter.circle_stroke(from, 4.0, stroke);
+                scene.painter.circle_stroke(at, 6.0, stroke);
+            } else {
+                pen.draw(&scene.painter);
+            }
+            near
         });
+        if let Some(p) = near {
+            response.on_hover_text_at_pointer(s::mini_point(&p));
+        }
         let entries = [
             (t_colour(0), s::LEGEND_T),
             (target, s::LEGEND_EPS),
@@ -495,6 +522,7 @@ impl Lab {
             (pull, s::LEGEND_PULL),
         ];
         parts::legend(ui, &entries);
+        hint(ui, s::BATCH_HINT);
     }
 
     pub(super) fn learning_section(&self, ui: &mut Ui) {
@@ -611,6 +639,17 @@ impl Lab {
             Denoiser::Learned
         }
     }
+}
+
+/// The point under the pointer, or nearly.
+fn near<'a>(scene: &Scene, points: &'a [MiniPoint]) -> Option<&'a MiniPoint> {
+    const REACH: f32 = 14.0;
+    let pointer = scene.response.hover_pos()?;
+    (points.iter())
+        .map(|p| (p, scene.place(p.x_t).distance(pointer)))
+        .filter(|(_, far)| *far <= REACH)
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(p, _)| p)
 }
 
 /// ε, ε̂ and the pull.

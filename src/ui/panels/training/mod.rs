@@ -494,7 +494,11 @@ impl Training {
         theme::section(ui, s::LOSS, |ui| {
             ui.spacing_mut().item_spacing.y = theme::GAP;
             if self.curves.loss.is_empty() {
-                hint(ui, s::loss_empty(self.objective()));
+                let text = match &self.run {
+                    Some(run) if run.step > 0 => s::loss_not_kept(run.step),
+                    _ => s::loss_empty(self.objective()).to_owned(),
+                };
+                hint(ui, &text);
                 return;
             }
             self.figure_row(ui);

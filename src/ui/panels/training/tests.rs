@@ -490,6 +490,7 @@ fn a_restored_run_shows_its_own_settings() {
     };
     tell(&mut harness, event);
     tell(&mut harness, TrainEvent::Status(TrainStatus::Paused(None)));
+    harness.get_by_label(&s::loss_not_kept(7));
     harness
         .get_by_role_and_label(egui::Role::SpinButton, s::COUNT)
         .set_value_accesskit(4.0);
