@@ -26,6 +26,8 @@ window() {
         esac
         HOME="$home" DISPLAY="$display" "$noiselab" app --at "$at" "${extra[@]}" >/dev/null 2>&1 &
         local app=$!
+        # So that no tooltip covers the room.
+        if command -v xdotool >/dev/null; then DISPLAY="$display" xdotool mousemove 1279 400; fi
         sleep "$seconds"
         DISPLAY="$display" import -window root -strip "$out/window-$room.png"
         kill "$app" 2>/dev/null || true

@@ -203,14 +203,20 @@ impl Choice {
     /// hundredths.
     const MARGIN: f64 = 1.05;
 
-    fn among(measured: Vec<(Variants, f64)>) -> Option<Self> {
-        let &(default, default_s) = measured.first()?;
-        let &(fastest, least) = measured.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-        let variants = if default_s > Self::MARGIN * least {
-            fastest
-        } else {
-            default
+    /// `rounds` are the seconds of each candidate, the default first, in rounds in which all took turns; a round that
+    /// a candidate sat out has none.
+    fn among(rounds: Vec<(Variants, Vec<f64>)>) -> Option<Self> {
+        let least = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
+        let measured: Vec<(Variants, f64)> =
+            rounds.iter().map(|(v, times)| (*v, least(times))).collect();
+        let (default, own) = rounds.first()?;
+        // In every round, so that a moment in which the machine was busy decides nothing.
+        let wins = |times: &[f64]| {
+            times.len() == own.len() && times.iter().zip(own).all(|(t, d)| *d > Self::MARGIN * t)
         };
+        let faster = rounds.iter().zip(&measured).filter(|(r, _)| wins(&r.1));
+        let fastest = faster.min_by(|a, b| a.1.1.total_cmp(&b.1.1));
+        let variants = fastest.map_or(*default, |(r, _)| r.0);
         Some(Self { variants, measured })
     }
 
@@ -337,7 +343,7 @@ struct Trial {
 }
 
 /// Runs of each candidate; the first is not counted, as drivers compile in it.
-const RUNS: usize = 3;
+const RUNS: usize = 4;
 /// A candidate whose first run took so many times as long as the best one's is not run again.
 const HOPELESS: f64 = 2.0;
 /// Timesteps of the network that is measured.
@@ -437,7 +443,7 @@ impl Trial {
         let count = self.candidates.len();
         if count == 1 {
             let only = self.candidates[0].variants;
-            return Ok(Choice::among(vec![(only, 0.0)]));
+            return Ok(Choice::among(vec![(only, vec![0.0])]));
         }
         while self.runs < RUNS * count {
             // In turn, so that a busy moment meets all of them.
@@ -459,16 +465,9 @@ impl Trial {
             self.work = Some((i, work));
             return Ok(None);
         }
-        let measured = self.candidates.iter().map(|c| {
-            let counted = if c.times.len() > 1 {
-                &c.times[1..]
-            } else {
-                &c.times
-            };
-            let least = counted.iter().copied().fold(f64::INFINITY, f64::min);
-            (c.variants, least)
-        });
-        Ok(Choice::among(measured.collect()))
+        let counted = |c: &Candidate| c.times.get(1..).unwrap_or_default().to_vec();
+        let rounds = self.candidates.iter().map(|c| (c.variants, counted(c)));
+        Ok(Choice::among(rounds.collect()))
     }
 
     /// Whether a candidate's second run was far slower than another's.
@@ -603,13 +602,21 @@ mod tests {
 
     #[test]
     fn the_default_stays_unless_another_is_clearly_faster() {
-        let choose = |default, other| {
-            let measured = vec![(variants(8), default), (variants(0), other)];
-            Choice::among(measured).expect("a choice").variants
+        let choose = |default: &[f64], other: &[f64]| {
+            let rounds = vec![
+                (variants(8), default.to_vec()),
+                (variants(0), other.to_vec()),
+            ];
+            Choice::among(rounds).expect("a choice").variants
         };
-        assert_eq!(choose(1.0, 0.99), variants(8));
-        assert_eq!(choose(1.0, 0.9), variants(0));
-        assert_eq!(choose(1.0, 2.0), variants(8));
+        assert_eq!(choose(&[1.0, 1.0], &[0.99, 0.99]), variants(8));
+        assert_eq!(choose(&[1.0, 1.0], &[0.9, 0.9]), variants(0));
+        assert_eq!(choose(&[1.0, 1.0], &[2.0, 2.0]), variants(8));
+        // It was fast once, or the default was slow once.
+        assert_eq!(choose(&[1.0, 1.0], &[0.5, 1.0]), variants(8));
+        assert_eq!(choose(&[2.0, 1.0], &[1.0, 1.0]), variants(8));
+        // It sat out.
+        assert_eq!(choose(&[1.0, 1.0], &[0.5]), variants(8));
     }
 
     #[test]

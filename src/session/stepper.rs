@@ -64,6 +64,9 @@ pub struct StepConfig {
     pub seed: u64,
 }
 
+/// What a run holds beside its parameters: names, and sizes in words.
+type FixedWords = [(&'static str, u64); 6];
+
 /// What a finished step tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
@@ -166,26 +169,11 @@ impl StepMemory {
     /// # Errors
     /// As there, but for what only the device knows.
     pub fn plan(gpu: &Gpu, config: &StepConfig, network: &Network, feed: &Feed) -> Result<Self> {
-        let schedule = config.scheduler.noise_schedule()?;
-        let model = network.build(config.batch, schedule.timesteps(), true)?;
-        let params = model.graph.params();
-        let layout = ReportLayout::new(config.batch);
-        let q_words = batch::q_sample_table(&schedule).len();
-        let scheduler = &config.scheduler;
-        let bound = loss::BoundTable::new(
-            &schedule,
-            scheduler.variance_type,
-            scheduler.prediction_type,
-        );
-        let words = [model.time_table.len(), q_words, bound.words.len()];
-        let fixed = fixed_sizes(config, feed, layout, words);
-
         let variants = VariantTable::of(gpu);
         let mut micro = PlanBuilder::with_variants(variants);
-        let outside = Outside::plan(&mut micro, params, &fixed, layout);
-        emit_micro(
-            &mut micro, config, &schedule, feed, &model, &outside, &bound,
-        )?;
+        let (params, fixed) = Self::emit(&mut micro, config, network, feed)?;
+        let params = &params;
+        let layout = ReportLayout::new(config.batch);
         let sizes = ParamSet::sizes(params);
         let chunks = Pool::chunk_bytes(gpu, &sizes);
         let mut update = PlanBuilder::with_variants(variants);
@@ -216,6 +204,31 @@ impl StepMemory {
                 + Pool::chunk_bytes(gpu, &fixed).iter().sum::<u64>()
                 + RING as u64 * layout.bytes(),
         })
+    }
+
+    /// Emits the micro-batch without memory behind it; returns the network's parameters and what a run holds besides.
+    pub(crate) fn emit(
+        micro: &mut PlanBuilder,
+        config: &StepConfig,
+        network: &Network,
+        feed: &Feed,
+    ) -> Result<(Vec<ParamInfo>, FixedWords)> {
+        let schedule = config.scheduler.noise_schedule()?;
+        let model = network.build(config.batch, schedule.timesteps(), true)?;
+        let layout = ReportLayout::new(config.batch);
+        let q_words = batch::q_sample_table(&schedule).len();
+        let scheduler = &config.scheduler;
+        let bound = loss::BoundTable::new(
+            &schedule,
+            scheduler.variance_type,
+            scheduler.prediction_type,
+        );
+        let words = [model.time_table.len(), q_words, bound.words.len()];
+        let fixed = fixed_sizes(config, feed, layout, words);
+        let params = model.graph.params();
+        let outside = Outside::plan(micro, params, &fixed, layout);
+        emit_micro(micro, config, &schedule, feed, &model, &outside, &bound)?;
+        Ok((params.to_vec(), fixed))
     }
 }
 
@@ -737,7 +750,7 @@ fn fixed_sizes(
     feed: &Feed,
     layout: ReportLayout,
     [time, q, bound]: [usize; 3],
-) -> [(&'static str, u64); 6] {
+) -> FixedWords {
     [
         ("state", 4 * STATE_WORDS as u64),
         ("data", feed.bytes(config.batch)),
@@ -792,7 +805,7 @@ impl Outside {
     fn plan(
         plan: &mut PlanBuilder,
         params: &[ParamInfo],
-        fixed: &[(&'static str, u64); 6],
+        fixed: &FixedWords,
         layout: ReportLayout,
     ) -> Self {
         let [state, data, _, time, q, bound] = *fixed;
