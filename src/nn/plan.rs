@@ -84,6 +84,9 @@ pub struct Variants {
     /// than for registers. Needs `subgroup_lanes`.
     #[serde(default)]
     pub wide_tiles: bool,
+    /// Work is parted among few threads, for adapters that compute on the processor: each then loads less.
+    #[serde(default)]
+    pub few_threads: bool,
     /// Only the general convolution kernel, for any size and stride.
     pub general_convolution: bool,
 }
@@ -100,8 +103,14 @@ impl Variants {
         Self {
             subgroup_lanes: lanes,
             wide_tiles: lanes > 0 && gpu.capabilities.software,
+            few_threads: gpu.capabilities.software,
             general_convolution: false,
         }
+    }
+
+    /// Threads that keep the device busy; a dispatch does not part its work further.
+    pub const fn busy_threads(&self) -> usize {
+        if self.few_threads { 1024 } else { 8192 }
     }
 
     /// Every choice that the device can run, for tests and measurements.
@@ -120,6 +129,10 @@ impl Variants {
             });
         }
         all.push(Self {
+            few_threads: !best.few_threads,
+            ..best
+        });
+        all.push(Self {
             general_convolution: true,
             ..best
         });
@@ -129,8 +142,13 @@ impl Variants {
 
 impl std::fmt::Display for Variants {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let few = if self.few_threads {
+            ", few threads"
+        } else {
+            ""
+        };
         if self.general_convolution {
-            return f.write_str("general convolution");
+            return write!(f, "general convolution{few}");
         }
         f.write_str("3x3 convolution by sliding window")?;
         if self.subgroup_lanes > 0 {
@@ -139,7 +157,7 @@ impl std::fmt::Display for Variants {
         if self.wide_tiles {
             f.write_str(", wide tiles in weight gradients")?;
         }
-        Ok(())
+        f.write_str(few)
     }
 }
 

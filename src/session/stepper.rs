@@ -64,6 +64,9 @@ pub struct StepConfig {
     pub seed: u64,
 }
 
+/// What a run holds beside its parameters: names, and sizes in words.
+type FixedWords = [(&'static str, u64); 6];
+
 /// What a finished step tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepReport {
@@ -209,7 +212,7 @@ impl StepMemory {
         config: &StepConfig,
         network: &Network,
         feed: &Feed,
-    ) -> Result<(Vec<ParamInfo>, [(&'static str, u64); 6])> {
+    ) -> Result<(Vec<ParamInfo>, FixedWords)> {
         let schedule = config.scheduler.noise_schedule()?;
         let model = network.build(config.batch, schedule.timesteps(), true)?;
         let layout = ReportLayout::new(config.batch);
@@ -747,7 +750,7 @@ fn fixed_sizes(
     feed: &Feed,
     layout: ReportLayout,
     [time, q, bound]: [usize; 3],
-) -> [(&'static str, u64); 6] {
+) -> FixedWords {
     [
         ("state", 4 * STATE_WORDS as u64),
         ("data", feed.bytes(config.batch)),
@@ -802,7 +805,7 @@ impl Outside {
     fn plan(
         plan: &mut PlanBuilder,
         params: &[ParamInfo],
-        fixed: &[(&'static str, u64); 6],
+        fixed: &FixedWords,
         layout: ReportLayout,
     ) -> Self {
         let [state, data, _, time, q, bound] = *fixed;
@@ -892,7 +895,7 @@ fn emit_micro(
     let grad = plan.tensor("gradient of the output", words);
     let (simple_weight, bound_weight) = loss::loss_weights(config.loss, timesteps);
     let needs_bound = !matches!(config.loss, LossType::Simple);
-    let bound_inputs = needs_bound.then(|| loss::Bound {
+    let bound_inputs = needs_bound.then_some(loss::Bound {
         x0,
         x_t,
         t,

@@ -29,7 +29,11 @@ use bytemuck::{Pod, Zeroable};
 use super::{Backward, Forward, GROUP, GradTarget, Layer, Operand, RefGrads, add, shape_error};
 use crate::{
     gpu::kernel::KernelId,
-    nn::{ModelError, PlanBuilder, Shape, TensorId, plan::Arg, tensor::RefTensor},
+    nn::{
+        ModelError, PlanBuilder, Shape, TensorId,
+        plan::{Arg, Variants},
+        tensor::RefTensor,
+    },
 };
 
 /// Mirrors `Params` of `shaders/layers/attention.wgsl`.
@@ -64,8 +68,6 @@ const ROW_VEC4S: usize = 16;
 const MAX_TOKENS: usize = 32768;
 /// Words of the scratch memory for scores: 8 MiB.
 const SCRATCH_WORDS: usize = 2 << 20;
-/// Threads that keep a device busy; rows a thread are fewer when there would be less.
-const BUSY_THREADS: usize = 8192;
 /// Rows and columns of a thread's tile in the matrix products.
 const TILE: usize = 8;
 
@@ -79,7 +81,8 @@ const GRAD_SCORES: u32 = 2;
 pub struct Attention {
     head_dim: usize,
     scratch_words: usize,
-    busy_threads: usize,
+    /// In place of what suits the device, for tests.
+    busy_threads: Option<usize>,
 }
 
 /// Sizes of one call.
@@ -288,11 +291,11 @@ impl Attention {
         Self {
             head_dim,
             scratch_words: SCRATCH_WORDS,
-            busy_threads: BUSY_THREADS,
+            busy_threads: None,
         }
     }
 
-    fn sizes(&self, shape: Shape) -> Sizes {
+    fn sizes(&self, shape: Shape, variants: Variants) -> Sizes {
         let heads = shape.c / self.head_dim;
         let tokens = shape.h * shape.w;
         Sizes {
@@ -302,7 +305,7 @@ impl Attention {
             d4: self.head_dim.div_ceil(4),
             scale: (1.0 / (self.head_dim as f64).sqrt()) as f32,
             scratch_words: self.scratch_words,
-            busy_threads: self.busy_threads,
+            busy_threads: self.busy_threads.unwrap_or(variants.busy_threads()),
             product_flops: 2 * (shape.b * tokens * tokens * shape.c) as u64,
         }
     }
@@ -321,7 +324,7 @@ impl Attention {
         pad: bool,
         accumulate: bool,
     ) {
-        let s = self.sizes(shape);
+        let s = self.sizes(shape, plan.variants());
         let (plain, padded) = ((self.head_dim, shape.c4()), (4 * s.d4, s.row4()));
         let (source, target) = if pad {
             (plain, padded)
@@ -357,7 +360,7 @@ impl Attention {
         let mut out = operands;
         for i in 0..K {
             if !self.aligned(shape) {
-                out[i] = plan.tensor("padded heads", self.sizes(shape).words());
+                out[i] = plan.tensor("padded heads", self.sizes(shape, plan.variants()).words());
                 self.relayout(plan, shape, (operands[i], out[i]), true, false);
             } else if operands[..i].contains(&operands[i]) {
                 out[i] = plan.tensor("copy of an operand", shape.words());
@@ -382,7 +385,10 @@ impl Attention {
         match io.grad_inputs[k] {
             Some(t) if self.aligned(shape) && !same(t) => (t, false),
             _ => {
-                let tensor = plan.tensor("staged gradient", self.sizes(shape).words());
+                let tensor = plan.tensor(
+                    "staged gradient",
+                    self.sizes(shape, plan.variants()).words(),
+                );
                 let accumulate = false;
                 (GradTarget { tensor, accumulate }, true)
             }
@@ -532,7 +538,7 @@ impl Layer for Attention {
     /// Saves the log-sum-exps, `[B, heads, N]`.
     fn forward(&self, plan: &mut PlanBuilder, io: &Forward<'_>) -> Vec<TensorId> {
         let Operand { tensor, shape } = io.output;
-        let s = self.sizes(shape);
+        let s = self.sizes(shape, plan.variants());
         let operands = self.stage(
             plan,
             shape,
@@ -564,7 +570,7 @@ impl Layer for Attention {
             return;
         }
         let shape = io.output.shape;
-        let s = self.sizes(shape);
+        let s = self.sizes(shape, plan.variants());
         let lse = io.saved[0];
         let [q, k, v, y, dout] = self.stage(
             plan,
@@ -714,7 +720,7 @@ pub(crate) fn cases() -> Vec<super::Case> {
         ..Attention::new(head_dim)
     };
     let rows = |head_dim| Attention {
-        busy_threads: 1,
+        busy_threads: Some(1),
         ..Attention::new(head_dim)
     };
     vec![
@@ -821,7 +827,7 @@ mod tests {
     #[test]
     fn long_sequences_agree_with_the_reference() {
         let many_rows = Attention {
-            busy_threads: 1,
+            busy_threads: Some(1),
             ..Attention::new(8)
         };
         for (layer, side) in [(many_rows, 48), (Attention::new(20), 32)] {

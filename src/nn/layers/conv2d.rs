@@ -44,8 +44,6 @@ const ACCUMULATE: u32 = 8;
 
 /// Rows (pixels) that one thread of the forward and input-gradient kernels makes.
 const TILE_ROWS: usize = 8;
-/// Threads that keep a device busy; a weight gradient is split over the batch up to this.
-const BUSY_THREADS: usize = 8192;
 /// Threads of the wide weight-gradient kernel that share a column of output channels are filled up
 /// to a multiple of this.
 const SUBGROUP: usize = 8;
@@ -235,7 +233,11 @@ impl Conv2d {
         let threads = rows * column_tiles;
         let turns_per_image = y.h * (y.w + 1);
         let most_images = (MAX_TURNS / turns_per_image).max(1);
-        let wanted = BUSY_THREADS.div_ceil(threads).min(x.shape.b);
+        let wanted = plan
+            .variants()
+            .busy_threads()
+            .div_ceil(threads)
+            .min(x.shape.b);
         let split_images = x.shape.b.div_ceil(wanted).min(most_images);
         let splits = x.shape.b.div_ceil(split_images);
         params.splits = splits as u32;

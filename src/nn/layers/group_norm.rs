@@ -54,14 +54,15 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    fn params(&self, x: Shape) -> Params {
+    fn params(&self, x: Shape, busy_threads: usize) -> Params {
+        let busy = busy_threads.min(BUSY_THREADS);
         let pixels = x.h * x.w;
-        let splits = BUSY_THREADS
+        let splits = busy
             .div_ceil(x.b * x.c4())
             .min(pixels / SPLIT_PIXELS)
             .clamp(1, MAX_SPLITS)
             .max(pixels.div_ceil(MAX_TURNS));
-        let lane_pixels = (pixels * x.b * x.c4() / (2 * BUSY_THREADS)).clamp(1, LANE_PIXELS);
+        let lane_pixels = (pixels * x.b * x.c4() / (2 * busy)).clamp(1, LANE_PIXELS);
         Params {
             batch: x.b as u32,
             pixels: pixels as u32,
@@ -119,7 +120,7 @@ impl Layer for GroupNorm {
 
     fn forward(&self, plan: &mut PlanBuilder, io: &Forward<'_>) -> Vec<TensorId> {
         let x = io.inputs[0];
-        let params = self.params(x.shape);
+        let params = self.params(x.shape, plan.variants().busy_threads());
         let (len, columns) = (x.shape.len() as u64, x.shape.b * x.shape.c4());
         let splits = params.splits as usize;
         let parts = plan.tensor("moments of splits", 8 * columns * splits);
@@ -156,7 +157,7 @@ impl Layer for GroupNorm {
 
     fn backward(&self, plan: &mut PlanBuilder, io: &Backward<'_>) {
         let x = io.inputs[0];
-        let mut params = self.params(x.shape);
+        let mut params = self.params(x.shape, plan.variants().busy_threads());
         let (len, columns) = (x.shape.len() as u64, x.shape.b * x.shape.c4());
         let splits = params.splits as usize;
         let (gamma, beta, stats) = (io.params[0], io.params[1], io.saved[0]);
@@ -344,7 +345,7 @@ mod tests {
             (128, 32, 32),
             (1, 2048, 2048),
         ] {
-            let params = layer.params(Shape::new(b, h, w, 128));
+            let params = layer.params(Shape::new(b, h, w, 128), BUSY_THREADS);
             let (pixels, splits) = (params.pixels as usize, params.splits as usize);
             assert!(splits >= 1 && splits <= pixels, "{params:?}");
             assert!(pixels.div_ceil(splits) <= MAX_TURNS, "{params:?}");

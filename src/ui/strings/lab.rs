@@ -311,7 +311,7 @@ pub fn mini_point(p: &MiniPoint) -> String {
     let pair = |[x, y]: [f32; 2]| point(x, y);
     let error = (p.eps[0] - p.eps_hat[0]).powi(2) + (p.eps[1] - p.eps_hat[1]).powi(2);
     format!(
-        "t = {}\nx₀ = {}, xₜ = {}\n{LEGEND_EPS} = {}\n{LEGEND_EPS_HAT} = {}\nsquared error {error:.3}",
+        "t = {}\nx₀ = {}, x at t = {}\n{LEGEND_EPS} = {}\n{LEGEND_EPS_HAT} = {}\nsquared error {error:.3}",
         p.t,
         pair(p.x0),
         pair(p.x_t),
