@@ -15,7 +15,7 @@ batches() {
     case $1 in
         tiny | digits) echo "1 4 16 64" ;;
         mnist32) echo "1 4 16 64" ;;
-        cifar) echo "1 2" ;;
+        cifar) echo "1 2 8" ;;
     esac
 }
 
