@@ -15,7 +15,7 @@ batches() {
     case $1 in
         tiny | digits) echo "1 4 16 64" ;;
         mnist32) echo "1 4 16 64" ;;
-        cifar) echo "1 2" ;;
+        cifar) echo "1 2 8" ;;
     esac
 }
 
@@ -43,7 +43,8 @@ print(f"""# How cost grows
 Written by `scripts/scaling.sh`, which runs `noiselab bench --json` for each point, on {first["adapter"]}
 ({first["backend"]}, {first["driver"].strip()}). Times are medians; sampling counts one network evaluation with its
 sampler step. Memory is the peak of training on the device, and what of it lies beyond weights, gradients, Adam's
-moments and the moving average (20 bytes a parameter).
+moments and the moving average (20 bytes a parameter). On a machine that others use too, times of single points can be off
+by a half; memory is exact.
 
 | network | parameters | batch | training, ms an image | GFLOP/s | sampling, ms an image | peak, MiB | beyond parameters, MiB an image |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |""")

@@ -325,12 +325,7 @@ impl Bench {
     }
 
     fn begin_choosing(gpu: &Arc<Gpu>, config: &TrainConfig) -> Result<Stage> {
-        // As the page trains: on a software adapter with the defaults.
-        let tuner = if cfg!(target_arch = "wasm32") && gpu.capabilities.software {
-            Tuner::new(gpu, &[], false)
-        } else {
-            Tuner::for_network(gpu, &Network::from(&config.unet))?
-        };
+        let tuner = Tuner::for_network(gpu, &Network::from(&config.unet))?;
         Ok(Stage::Choosing(Box::new(tuner)))
     }
 

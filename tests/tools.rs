@@ -222,7 +222,7 @@ fn bench_measures() {
     // Sampling has no backward pass, which is about twice the forward one.
     let ratio = number("train_flops") / number("sample_flops");
     assert!((2.5..3.6).contains(&ratio), "{ratio}");
-    assert!(number("first_step_s") >= number("setup_s"));
+    assert!(number("first_step_s") >= number("setup_s") - number("choice_s"));
     // Five sets of the parameters and the arena.
     assert!(number("peak_bytes") > 5.0 * 4.0 * 176_849.0 + number("arena_bytes"));
     let kernels = report["profile"]["kernels"].as_array().expect("a profile");

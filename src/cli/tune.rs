@@ -19,9 +19,10 @@ use crate::remembered;
 Measure anew which variants of the kernels suit this device, for four classes of layers by channels and pixels, and \
 remember it for every command and the window.
 
-Each variant runs a small network of the class; the default stays unless another is clearly faster. `train` and `bench` \
-do the same by themselves for what their network needs, once for each adapter, driver and version of noiselab. A run \
-records its variants and goes on with them, whatever is measured later.")]
+Each variant runs a small network of the class; the default stays unless another is clearly faster. On a GPU `train`, \
+`bench` and the window do the same by themselves for what their network needs, once for each adapter, driver and version \
+of noiselab; software adapters have defaults that were measured. A run records its variants and goes on with them, \
+whatever is measured later.")]
 pub struct TuneArgs {
     /// Print what was measured as JSON, with times in seconds
     #[arg(long)]

@@ -511,11 +511,15 @@ impl Tuner {
         }
     }
 
-    /// For the layers of a network, those that are not known yet.
+    /// For the layers of a network, those that are not known yet; nothing on software adapters, which have settled
+    /// defaults and would take seconds.
     ///
     /// # Errors
     /// A network that cannot be built.
     pub fn for_network(gpu: &Arc<Gpu>, network: &Network) -> Result<Self> {
+        if gpu.capabilities.software {
+            return Ok(Self::new(gpu, &[], false));
+        }
         let model = network.build(1, TIMESTEPS, true)?;
         Ok(Self::new(gpu, &ShapeClass::of_graph(&model.graph), false))
     }

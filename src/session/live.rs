@@ -389,15 +389,12 @@ impl Session {
                     return Err(TrainError::NoData.into());
                 };
                 self.close_training();
-                // Software adapters have settled defaults, and measuring would hold up what is drawn on them.
-                if !self.gpu.capabilities.software {
-                    let tuner = Tuner::for_network(&self.gpu, &Network::from(&spec.config.unet))?;
-                    if !tuner.is_done() {
-                        let preparing = TrainEvent::Status(TrainStatus::Preparing);
-                        self.events.push_back(Event::Train(preparing));
-                        self.tuning = Some((tuner, spec, data));
-                        return Ok(());
-                    }
+                let tuner = Tuner::for_network(&self.gpu, &Network::from(&spec.config.unet))?;
+                if !tuner.is_done() {
+                    let preparing = TrainEvent::Status(TrainStatus::Preparing);
+                    self.events.push_back(Event::Train(preparing));
+                    self.tuning = Some((tuner, spec, data));
+                    return Ok(());
                 }
                 let job = TrainingJob::start(&self.gpu, *spec, &data)?;
                 self.open_training(job);
