@@ -8,9 +8,10 @@ registers on every driver. The files differ in the tile and in who loads what is
 
     conv3x3.wgsl            8 pixels x  8 channels, every thread for itself
     conv3x3_subgroup.wgsl   8 pixels x  8 channels, weights shared by a subgroup
-    conv3x3_wide.wgsl       the weight gradient alone, 8 x 16 or 4 x 16 channels, with dy shared by
-                            a subgroup: for adapters that pay for loads more than for registers
-                            (software adapters); the products gain nothing from this tile there
+    conv3x3_wide.wgsl       the weight gradient alone, 4 x 16 channels, with dy shared by a
+                            subgroup: for adapters that pay for loads more than for registers
+                            (software adapters); the products gain nothing from this tile there,
+                            and 8 x 16 channels are slower
     conv1x1_subgroup.wgsl   8 pixels x 16 channels, weights shared by a subgroup; the weight
                             gradient 4 x 16 channels, with dy shared
 
@@ -45,7 +46,8 @@ struct Params {{
     pad: u32,
     rows: u32,         // strips of 8 pixels: B * H * strips; without strips, pixels
     column_tiles: u32, // tiles of channels
-    flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate, 16 accumulate in sample
+    flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate, 16 accumulate in sample,
+                       // 32 sums of dy a part
     splits: u32,       // backward_weight: parts of the batch
     split_images: u32, // images a part
     strips: u32,       // strips a line: W / STRIP, rounded up
@@ -57,7 +59,7 @@ struct Params {{
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;    // [3, 3, Cin, Cout] or its gradient, [splits, ...]
-@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [B, Cout]
+@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [B, Cout] or [splits, Cout]
 @group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, sample_c4], added to every pixel, or its gradient
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
@@ -104,6 +106,14 @@ fn store_weight(acc: vec4f, at: u32, column: u32) {
         return;
     }
     weight[at] = select(acc, acc + weight[at], (params.flags & 8u) != 0u);
+}"""
+
+SUM_FUNCTIONS = """\
+fn store_sum(sum: vec4f, first: u32, column: u32) {
+    if column >= params.out_c4 {
+        return;
+    }
+    bias[first + column] = sum;
 }"""
 
 SHARING = """
@@ -370,10 +380,10 @@ def weight_gradient():
         "        }",
         "    }",
     ]
-    return o + weight_stores("ab")
+    return o + weight_stores("ab", 2)
 
 
-def weight_stores(tiles, inputs=2):
+def weight_stores(tiles, inputs):
     o = ["    var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + column;"]
     for kx in range(3):
         for k in range(4 * inputs):
@@ -390,22 +400,31 @@ def weight_stores(tiles, inputs=2):
     return o
 
 
-def weight_gradient_shared(name, inputs):
-    """4 or 8 input by 16 output channels; the lanes of a subgroup share dy."""
+SUMS = [
+    "    // Sums of dy over the part of the batch, of which each lane has those of its piece.",
+    *[f"    let sum{i} = spread{i}(s0, s1) + spread{4 + i}(s0, s1);" for i in range(4)],
+    "    if !live {",
+    "        return;",
+    "    }",
+    "    if place == 0u && (params.flags & 32u) != 0u {",
+    *[f"        store_sum(sum{i}, split * co, column + {i}u);" for i in range(4)],
+    "    }",
+]
+
+
+def weight_gradient_shared():
+    """4 input by 16 output channels; the lanes of a subgroup share dy."""
     tiles = "abcd"
-    halves = "uv"[:inputs]
-    channels = 4 * inputs
-    over = {"u": "", "v": " + x_over"}
     o = [
         "// dweight (+)= sum over the pixels of a part of the batch of x (shifted by the tap) times dy.",
-        f"// One thread makes the 3 taps of a kernel row by {channels} input by 16 output channels, and walks",
-        "// along the image's lines two pixels at a time with four pixels of x in registers. The lanes of a",
+        "// One thread makes the 3 taps of a kernel row by 4 input by 16 output channels, and walks along",
+        "// the image's lines two pixels at a time with four pixels of x in registers. The lanes of a",
         "// subgroup have the same output channels and share the loads of dy.",
         "@compute @workgroup_size(64)",
-        f"fn {name}(",
+        "fn backward_weight(",
         *arguments(True),
         ") {",
-        "    let rows = (params.in_c4 + 1u) / 2u;" if inputs == 2 else "    let rows = params.in_c4;",
+        "    let rows = params.in_c4;",
         "    // Kernel rows and input channels of a column, filled up to whole subgroups.",
         "    let inner = (3u * rows + 7u) / 8u * 8u;",
         "    let total = inner * params.column_tiles * params.splits;",
@@ -416,27 +435,22 @@ def weight_gradient_shared(name, inputs):
         "    let place = safe - outer * inner;",
         "    let live = index < total && place < 3u * rows;",
         "    let ky = min(place / rows, 2u);",
-        f"    let row = place % rows{' * 2u' if inputs == 2 else ''};",
+        "    let row = place % rows;",
         "    let column = outer % params.column_tiles * 4u;",
         "    let split = outer / params.column_tiles;",
         "    let ci = params.in_c4;",
         "    let co = params.out_c4;",
-    ]
-    if inputs == 2:
-        o += [
-            "    // Overhanging vec4s are read from the last valid place and not stored.",
-            "    let x_over = select(1u, 0u, row + 1u >= ci);",
-        ]
-    o += [
-        "    // This lane loads channels `piece` of dy of the first or second pixel.",
+        "    // This lane loads channels `piece` of dy of the first or second pixel; overhanging vec4s are",
+        "    // read from the last valid place and not stored.",
         "    let piece = min(column + (id & 3u), co - 1u) - column;",
         "    let second = (id & 4u) != 0u;",
         "    let zero = vec4f();",
+        "    var s0 = zero;",
+        "    var s1 = zero;",
     ]
     for kx in range(3):
         for t in tiles:
-            for half in (range(4), range(4, 8))[:inputs]:
-                o.append("    " + " ".join(f"var {t}{kx}{k} = vec4f();" for k in half))
+            o.append("    " + " ".join(f"var {t}{kx}{k} = vec4f();" for k in range(4)))
     o += [
         "    let image_from = split * params.split_images;",
         "    for (var i = 0u; i < params.split_images; i++) {",
@@ -448,16 +462,14 @@ def weight_gradient_shared(name, inputs):
         "            let sy = u32(select(0, iy, inside));",
         "            var xi = (n * params.in_h + sy) * params.in_w * ci + row;",
         "            var yi = (n * params.out_h + oy) * params.out_w * co + column;",
-        *[f"            var {h}0 = zero;" for h in halves],
-        *[f"            var {h}1 = select(zero, x[xi{over[h]}], inside);" for h in halves],
+        "            var u0 = zero;",
+        "            var u1 = select(zero, x[xi], inside);",
         "            for (var ox = 0u; ox < params.out_w; ox += 2u) {",
         "                // Pixels ox + 1 and ox + 2 of x; those of dy are ox and ox + 1.",
         "                let ok1 = inside && ox + 1u < params.in_w;",
         "                let ok2 = inside && ox + 2u < params.in_w;",
-        "                let at1 = select(xi, xi + ci, ok1);",
-        "                let at2 = select(xi, xi + 2u * ci, ok2);",
-        *[f"                let {h}2 = select(zero, x[at1{over[h]}], ok1);" for h in halves],
-        *[f"                let {h}3 = select(zero, x[at2{over[h]}], ok2);" for h in halves],
+        "                let u2 = select(zero, x[select(xi, xi + ci, ok1)], ok1);",
+        "                let u3 = select(zero, x[select(xi, xi + 2u * ci, ok2)], ok2);",
         "                xi = select(xi, xi + 2u * ci, ok2);",
         "                let more = ox + 1u < params.out_w;",
         "                let next = select(0u, co, more);",
@@ -465,27 +477,27 @@ def weight_gradient_shared(name, inputs):
         "                    counted && (more || !second || LANES == 4u));",
         "                let f1 = select(zero, y[yi + piece + next], counted && more && LANES == 4u);",
         "                yi += 2u * co;",
+        "                s0 += f0;",
+        "                s1 += f1;",
     ]
     for pixel in range(2):
         for i, t in enumerate(tiles):
             o.append(f"                let d{t}{pixel} = spread{4 * pixel + i}(f0, f1);")
     for pixel in range(2):
         for kx in range(3):
-            for k in range(channels):
-                v = f"{'u' if k < 4 else 'v'}{kx + pixel}.{'xyzw'[k % 4]}"
+            for k in range(4):
+                v = f"u{kx + pixel}.{'xyzw'[k]}"
                 for t in tiles:
                     o.append(f"                {t}{kx}{k} = fma(d{t}{pixel}, vec4f({v}), {t}{kx}{k});")
     o += [
-        *[f"                {h}0 = {h}2;" for h in halves],
-        *[f"                {h}1 = {h}3;" for h in halves],
+        "                u0 = u2;",
+        "                u1 = u3;",
         "            }",
         "        }",
         "    }",
-        "    if !live {",
-        "        return;",
-        "    }",
+        *SUMS,
     ]
-    return o + weight_stores(tiles, inputs)
+    return o + weight_stores(tiles, 1)
 
 
 def product_down(shared):
@@ -716,6 +728,8 @@ def pointwise_weight():
         "    let piece = min(column + (id & 3u), co - 1u);",
         "    let second = (id & 4u) != 0u;",
         "    let zero = vec4f();",
+        "    var s0 = zero;",
+        "    var s1 = zero;",
     ]
     for t in tiles:
         o.append("    " + " ".join(f"var {t}{k} = vec4f();" for k in range(4)))
@@ -736,6 +750,8 @@ def pointwise_weight():
         "        let mine = select(at0, at1, second && LANES != 4u);",
         "        let f0 = select(zero, y[mine * co + piece], select(counted, more, second && LANES != 4u));",
         "        let f1 = select(zero, y[at1 * co + piece], more && LANES == 4u);",
+        "        s0 += f0;",
+        "        s1 += f1;",
     ]
     for pixel in range(2):
         for i, t in enumerate(tiles):
@@ -744,7 +760,7 @@ def pointwise_weight():
         for k in range(4):
             for t in tiles:
                 o.append(f"        {t}{k} = fma(d{t}{pixel}, vec4f(u{pixel}.{'xyzw'[k]}), {t}{k});")
-    o += ["    }", "    if !live {", "        return;", "    }", "    let at = (split * ci + row) * 4u * co + column;"]
+    o += ["    }", *SUMS, "    let at = (split * ci + row) * 4u * co + column;"]
     for k in range(4):
         for i, t in enumerate(tiles):
             o.append(f"    store_weight({t}{k}, at + {k}u * co + {i}u, column + {i}u);")
@@ -776,20 +792,19 @@ def files():
     yield "conv3x3_wide.wgsl", text(
         HEAD.format(text=WIDE),
         [WEIGHT_FUNCTIONS],
+        [SUM_FUNCTIONS],
         spread_functions(8)[0],
-        weight_gradient_shared("backward_weight", 2),
-        weight_gradient_shared("backward_weight_4", 1),
+        weight_gradient_shared(),
     )
     yield "conv1x1_subgroup.wgsl", text(
         HEAD.format(text=POINTWISE + SHARING),
         [PRODUCT_FUNCTIONS],
         [WEIGHT_FUNCTIONS],
+        [SUM_FUNCTIONS],
         spread_functions(16, "wide_spread")[0],
         spread_functions(8)[0],
         pointwise("forward", 4, False),
         pointwise("backward_input", 4, True),
-        pointwise("forward_2", 2, False),
-        pointwise("backward_input_2", 2, True),
         pointwise_weight(),
     )
 

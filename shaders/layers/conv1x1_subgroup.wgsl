@@ -17,7 +17,8 @@ struct Params {
     pad: u32,
     rows: u32,         // strips of 8 pixels: B * H * strips; without strips, pixels
     column_tiles: u32, // tiles of channels
-    flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate, 16 accumulate in sample
+    flags: u32,        // 1 bias, 2 sample, 4 residual, 8 accumulate, 16 accumulate in sample,
+                       // 32 sums of dy a part
     splits: u32,       // backward_weight: parts of the batch
     split_images: u32, // images a part
     strips: u32,       // strips a line: W / STRIP, rounded up
@@ -29,7 +30,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;    // [3, 3, Cin, Cout] or its gradient, [splits, ...]
-@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [B, Cout]
+@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [B, Cout] or [splits, Cout]
 @group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, sample_c4], added to every pixel, or its gradient
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
@@ -73,6 +74,13 @@ fn store_weight(acc: vec4f, at: u32, column: u32) {
         return;
     }
     weight[at] = select(acc, acc + weight[at], (params.flags & 8u) != 0u);
+}
+
+fn store_sum(sum: vec4f, first: u32, column: u32) {
+    if column >= params.out_c4 {
+        return;
+    }
+    bias[first + column] = sum;
 }
 
 fn wide_spread0(f0: vec4f, f1: vec4f, f2: vec4f, f3: vec4f) -> vec4f {
@@ -573,228 +581,6 @@ fn backward_input(
     }
 }
 
-// y = bias + sample + residual + sum over input channels of x * weight.
-@compute @workgroup_size(64)
-fn forward_2(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-    @builtin(subgroup_invocation_id) id: u32,
-) {
-    let tile = tile_index(workgroup, workgroups);
-    let column = tile % params.column_tiles * 2u;
-    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.
-    let row = (tile / params.column_tiles * 64u + lane) * 8u;
-    let last = params.rows - 1u;
-    let depth = params.in_c4;
-    let co = params.out_c4;
-    let p0 = min(row + 0u, last) * depth;
-    let p1 = min(row + 1u, last) * depth;
-    let p2 = min(row + 2u, last) * depth;
-    let p3 = min(row + 3u, last) * depth;
-    let p4 = min(row + 4u, last) * depth;
-    let p5 = min(row + 5u, last) * depth;
-    let p6 = min(row + 6u, last) * depth;
-    let p7 = min(row + 7u, last) * depth;
-    var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
-    var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
-    var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
-    var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
-    let zero = vec4f();
-    // Columns that overhang read the last valid one again and are not stored.
-    let over1 = (min(column + 1u, params.out_c4 - 1u) - column);
-    // What this lane loads of the weights of a step.
-    let row4 = (id & 3u) * co;
-    let second = (id & 4u) != 0u;
-    let piece0 = row4 + select(select(0u, over1, second), 0u, LANES == 4u);
-    let piece1 = row4 + over1;
-    let start = column;
-    for (var c = 0u; c < depth; c++) {
-        let w = start + 4u * c * co;
-        let f0 = weight[w + piece0];
-        let f1 = select(zero, weight[w + piece1], LANES == 4u);
-        let v0 = x[p0 + c];
-        let v1 = x[p1 + c];
-        let v2 = x[p2 + c];
-        let v3 = x[p3 + c];
-        let v4 = x[p4 + c];
-        let v5 = x[p5 + c];
-        let v6 = x[p6 + c];
-        let v7 = x[p7 + c];
-        let wa0 = spread0(f0, f1);
-        let wa1 = spread1(f0, f1);
-        let wa2 = spread2(f0, f1);
-        let wa3 = spread3(f0, f1);
-        a0 = mac(a0, v0, wa0, wa1, wa2, wa3);
-        a1 = mac(a1, v1, wa0, wa1, wa2, wa3);
-        a2 = mac(a2, v2, wa0, wa1, wa2, wa3);
-        a3 = mac(a3, v3, wa0, wa1, wa2, wa3);
-        a4 = mac(a4, v4, wa0, wa1, wa2, wa3);
-        a5 = mac(a5, v5, wa0, wa1, wa2, wa3);
-        a6 = mac(a6, v6, wa0, wa1, wa2, wa3);
-        a7 = mac(a7, v7, wa0, wa1, wa2, wa3);
-        let wb0 = spread4(f0, f1);
-        let wb1 = spread5(f0, f1);
-        let wb2 = spread6(f0, f1);
-        let wb3 = spread7(f0, f1);
-        b0 = mac(b0, v0, wb0, wb1, wb2, wb3);
-        b1 = mac(b1, v1, wb0, wb1, wb2, wb3);
-        b2 = mac(b2, v2, wb0, wb1, wb2, wb3);
-        b3 = mac(b3, v3, wb0, wb1, wb2, wb3);
-        b4 = mac(b4, v4, wb0, wb1, wb2, wb3);
-        b5 = mac(b5, v5, wb0, wb1, wb2, wb3);
-        b6 = mac(b6, v6, wb0, wb1, wb2, wb3);
-        b7 = mac(b7, v7, wb0, wb1, wb2, wb3);
-    }
-    if row + 0u < params.rows {
-        store(a0, row + 0u, column + 0u);
-        store(b0, row + 0u, column + 1u);
-    }
-    if row + 1u < params.rows {
-        store(a1, row + 1u, column + 0u);
-        store(b1, row + 1u, column + 1u);
-    }
-    if row + 2u < params.rows {
-        store(a2, row + 2u, column + 0u);
-        store(b2, row + 2u, column + 1u);
-    }
-    if row + 3u < params.rows {
-        store(a3, row + 3u, column + 0u);
-        store(b3, row + 3u, column + 1u);
-    }
-    if row + 4u < params.rows {
-        store(a4, row + 4u, column + 0u);
-        store(b4, row + 4u, column + 1u);
-    }
-    if row + 5u < params.rows {
-        store(a5, row + 5u, column + 0u);
-        store(b5, row + 5u, column + 1u);
-    }
-    if row + 6u < params.rows {
-        store(a6, row + 6u, column + 0u);
-        store(b6, row + 6u, column + 1u);
-    }
-    if row + 7u < params.rows {
-        store(a7, row + 7u, column + 0u);
-        store(b7, row + 7u, column + 1u);
-    }
-}
-
-// dx (+)= sum over output channels of dy * weight.
-@compute @workgroup_size(64)
-fn backward_input_2(
-    @builtin(workgroup_id) workgroup: vec3<u32>,
-    @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-    @builtin(subgroup_invocation_id) id: u32,
-) {
-    let tile = tile_index(workgroup, workgroups);
-    let column = tile % params.column_tiles * 2u;
-    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.
-    let row = (tile / params.column_tiles * 64u + lane) * 8u;
-    let last = params.rows - 1u;
-    let depth = params.out_c4;
-    let co = params.out_c4;
-    let p0 = min(row + 0u, last) * depth;
-    let p1 = min(row + 1u, last) * depth;
-    let p2 = min(row + 2u, last) * depth;
-    let p3 = min(row + 3u, last) * depth;
-    let p4 = min(row + 4u, last) * depth;
-    let p5 = min(row + 5u, last) * depth;
-    let p6 = min(row + 6u, last) * depth;
-    let p7 = min(row + 7u, last) * depth;
-    var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
-    var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
-    var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
-    var b4 = vec4f(); var b5 = vec4f(); var b6 = vec4f(); var b7 = vec4f();
-    let zero = vec4f();
-    // Columns that overhang read the last valid one again and are not stored.
-    let over1 = 4u * co * (min(column + 1u, params.in_c4 - 1u) - column);
-    // What this lane loads of the weights of a step.
-    let row4 = (id & 3u) * co;
-    let second = (id & 4u) != 0u;
-    let piece0 = row4 + select(select(0u, over1, second), 0u, LANES == 4u);
-    let piece1 = row4 + over1;
-    let start = column * 4u * co;
-    for (var c = 0u; c < depth; c++) {
-        let w = start + c;
-        let f0 = weight[w + piece0];
-        let f1 = select(zero, weight[w + piece1], LANES == 4u);
-        let v0 = y[p0 + c];
-        let v1 = y[p1 + c];
-        let v2 = y[p2 + c];
-        let v3 = y[p3 + c];
-        let v4 = y[p4 + c];
-        let v5 = y[p5 + c];
-        let v6 = y[p6 + c];
-        let v7 = y[p7 + c];
-        let ra0 = spread0(f0, f1);
-        let ra1 = spread1(f0, f1);
-        let ra2 = spread2(f0, f1);
-        let ra3 = spread3(f0, f1);
-        let wa0 = vec4f(ra0.x, ra1.x, ra2.x, ra3.x);
-        let wa1 = vec4f(ra0.y, ra1.y, ra2.y, ra3.y);
-        let wa2 = vec4f(ra0.z, ra1.z, ra2.z, ra3.z);
-        let wa3 = vec4f(ra0.w, ra1.w, ra2.w, ra3.w);
-        a0 = mac(a0, v0, wa0, wa1, wa2, wa3);
-        a1 = mac(a1, v1, wa0, wa1, wa2, wa3);
-        a2 = mac(a2, v2, wa0, wa1, wa2, wa3);
-        a3 = mac(a3, v3, wa0, wa1, wa2, wa3);
-        a4 = mac(a4, v4, wa0, wa1, wa2, wa3);
-        a5 = mac(a5, v5, wa0, wa1, wa2, wa3);
-        a6 = mac(a6, v6, wa0, wa1, wa2, wa3);
-        a7 = mac(a7, v7, wa0, wa1, wa2, wa3);
-        let rb0 = spread4(f0, f1);
-        let rb1 = spread5(f0, f1);
-        let rb2 = spread6(f0, f1);
-        let rb3 = spread7(f0, f1);
-        let wb0 = vec4f(rb0.x, rb1.x, rb2.x, rb3.x);
-        let wb1 = vec4f(rb0.y, rb1.y, rb2.y, rb3.y);
-        let wb2 = vec4f(rb0.z, rb1.z, rb2.z, rb3.z);
-        let wb3 = vec4f(rb0.w, rb1.w, rb2.w, rb3.w);
-        b0 = mac(b0, v0, wb0, wb1, wb2, wb3);
-        b1 = mac(b1, v1, wb0, wb1, wb2, wb3);
-        b2 = mac(b2, v2, wb0, wb1, wb2, wb3);
-        b3 = mac(b3, v3, wb0, wb1, wb2, wb3);
-        b4 = mac(b4, v4, wb0, wb1, wb2, wb3);
-        b5 = mac(b5, v5, wb0, wb1, wb2, wb3);
-        b6 = mac(b6, v6, wb0, wb1, wb2, wb3);
-        b7 = mac(b7, v7, wb0, wb1, wb2, wb3);
-    }
-    if row + 0u < params.rows {
-        store_input(a0, row + 0u, column + 0u);
-        store_input(b0, row + 0u, column + 1u);
-    }
-    if row + 1u < params.rows {
-        store_input(a1, row + 1u, column + 0u);
-        store_input(b1, row + 1u, column + 1u);
-    }
-    if row + 2u < params.rows {
-        store_input(a2, row + 2u, column + 0u);
-        store_input(b2, row + 2u, column + 1u);
-    }
-    if row + 3u < params.rows {
-        store_input(a3, row + 3u, column + 0u);
-        store_input(b3, row + 3u, column + 1u);
-    }
-    if row + 4u < params.rows {
-        store_input(a4, row + 4u, column + 0u);
-        store_input(b4, row + 4u, column + 1u);
-    }
-    if row + 5u < params.rows {
-        store_input(a5, row + 5u, column + 0u);
-        store_input(b5, row + 5u, column + 1u);
-    }
-    if row + 6u < params.rows {
-        store_input(a6, row + 6u, column + 0u);
-        store_input(b6, row + 6u, column + 1u);
-    }
-    if row + 7u < params.rows {
-        store_input(a7, row + 7u, column + 0u);
-        store_input(b7, row + 7u, column + 1u);
-    }
-}
-
 // dweight (+)= sum over the pixels of a part of the batch of x times dy. One thread makes 4 input
 // by 16 output channels, two pixels at a time. The lanes of a subgroup have the same output
 // channels and share the loads of dy.
@@ -830,6 +616,8 @@ fn backward_weight(
     let piece = min(column + (id & 3u), co - 1u);
     let second = (id & 4u) != 0u;
     let zero = vec4f();
+    var s0 = zero;
+    var s1 = zero;
     var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
     var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
@@ -850,6 +638,8 @@ fn backward_weight(
         let mine = select(at0, at1, second && LANES != 4u);
         let f0 = select(zero, y[mine * co + piece], select(counted, more, second && LANES != 4u));
         let f1 = select(zero, y[at1 * co + piece], more && LANES == 4u);
+        s0 += f0;
+        s1 += f1;
         let da0 = spread0(f0, f1);
         let db0 = spread1(f0, f1);
         let dc0 = spread2(f0, f1);
@@ -891,8 +681,19 @@ fn backward_weight(
         c3 = fma(dc1, vec4f(u1.w), c3);
         d3 = fma(dd1, vec4f(u1.w), d3);
     }
+    // Sums of dy over the part of the batch, of which each lane has those of its piece.
+    let sum0 = spread0(s0, s1) + spread4(s0, s1);
+    let sum1 = spread1(s0, s1) + spread5(s0, s1);
+    let sum2 = spread2(s0, s1) + spread6(s0, s1);
+    let sum3 = spread3(s0, s1) + spread7(s0, s1);
     if !live {
         return;
+    }
+    if place == 0u && (params.flags & 32u) != 0u {
+        store_sum(sum0, split * co, column + 0u);
+        store_sum(sum1, split * co, column + 1u);
+        store_sum(sum2, split * co, column + 2u);
+        store_sum(sum3, split * co, column + 3u);
     }
     let at = (split * ci + row) * 4u * co + column;
     store_weight(a0, at + 0u * co + 0u, column + 0u);

@@ -2,7 +2,7 @@
 // statistics are first made for each channel over a part of the pixels, then merged.
 //
 // There are two ways. `forward_set` and `backward_set` do all in one dispatch: a workgroup takes a
-// set of groups (one, two or four: whole vec4s) of an image, and goes over it twice. For images
+// set of groups (at most 16: whole vec4s) of an image, and goes over it twice. For images
 // that are too large for that, the other entries do it step by step, with many threads an image.
 struct Params {
     batch: u32,       // B
@@ -328,7 +328,7 @@ fn write_sums(image: u32, column: u32, sum: vec4f, product: vec4f) {
 // the same for each vec4 of channels, then two numbers a group.
 var<workgroup> first_parts: array<vec4f, 64>;
 var<workgroup> second_parts: array<vec4f, 64>;
-var<workgroup> group_pairs: array<vec2f, 4>;
+var<workgroup> group_pairs: array<vec2f, 16>;
 
 // The groups of four channels, counted from the set's first.
 fn groups_in_set(column: u32) -> vec4u {

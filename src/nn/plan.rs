@@ -112,7 +112,7 @@ pub struct Dispatch {
 pub struct Variants {
     /// Lanes that share loads by subgroup broadcasts (8, or 4 on small subgroups); 0 without.
     pub subgroup_lanes: u32,
-    /// Weight gradients of 3x3 convolutions in tiles of 16 channels instead of 8, for adapters that pay for loads more
+    /// Weight gradients in tiles of 4 by 16 channels instead of 8 by 8, for adapters that pay for loads more
     /// than for registers. Needs `subgroup_lanes`.
     #[serde(default)]
     pub wide_tiles: bool,
@@ -207,8 +207,8 @@ pub struct PlanBuilder {
     partial: Option<(TensorId, u64)>,
 }
 
-/// Words of memory for rows that are to be added up, unless one operand needs more: 16 MiB.
-const PARTIAL_WORDS: u64 = 4 << 20;
+/// Words of memory for rows that are to be added up, unless one operand needs more: 8 MiB.
+const PARTIAL_WORDS: u64 = 2 << 20;
 
 impl PlanBuilder {
     /// An empty plan, with the kernel variants that suit every device.

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{ModelError, PlanBuilder, Shape, TensorId, unet, unet_config::UNetConfig};
+use super::{
+    ModelError, PlanBuilder, Shape, TensorId, layers::projections, unet, unet_config::UNetConfig,
+};
 
 /// What a block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -263,8 +265,11 @@ pub fn describe(config: &UNetConfig) -> Result<NetworkMap, ModelError> {
         if label.contains(".cat.") {
             block.input = chw(shape);
         }
-        block.output = chw(shape);
-        block.output_label = label.to_owned();
+        // The embedding, not what all residual blocks together make of it.
+        if label != projections::LABEL {
+            block.output = chw(shape);
+            block.output_label = label.to_owned();
+        }
         block.activation_bytes += 4 * shape.words() as u64;
         if block.side != Side::Time {
             stream = block.output;

@@ -56,12 +56,13 @@ const SAMPLE: u32 = 2;
 const RESIDUAL: u32 = 4;
 const ACCUMULATE: u32 = 8;
 const ACCUMULATE_SAMPLE: u32 = 16;
+const SUMS_IN_PASSING: u32 = 32;
 
 /// Rows (pixels) that one thread of the forward and input-gradient kernels makes.
 const TILE_ROWS: usize = 8;
 /// Pixels from which on the pointwise kernels fill their workgroups.
 const POINTWISE_PIXELS: usize = 256;
-/// Threads of the wide weight-gradient kernel that share a column of output channels are filled up
+/// Threads of the wide weight-gradient kernels that share a column of output channels are filled up
 /// to a multiple of this.
 const SUBGROUP: usize = 8;
 
@@ -75,12 +76,16 @@ const fn strip_pixels(w: usize) -> usize {
     }
 }
 
-/// Whether the wide weight-gradient kernel has few idle lanes and channels: it makes about 1.3
-/// times as many products a second as the other, so it wins from 4/5 on.
-const fn fills_wide_tiles(rows: usize, columns4: usize) -> bool {
+/// The part of the threads and channels of a wide weight-gradient kernel that is not idle, in percent.
+const fn filling(rows: usize, columns4: usize) -> usize {
     let made = rows.next_multiple_of(SUBGROUP) * columns4.next_multiple_of(4);
-    5 * rows * columns4 >= 4 * made
+    100 * rows * columns4 / made
 }
+
+/// From so much of it on, wide tiles win: they make about twice as many products a second as the others.
+const FILLED: usize = 50;
+/// The same for the pointwise kernel, which gains less.
+const FILLED_POINTWISE: usize = 70;
 
 /// Turns of a thread's loops, see the shader.
 const MAX_TURNS: usize = 32768;
@@ -311,43 +316,46 @@ impl Conv2d {
             && self.pad_begin <= 1
     }
 
-    /// The kernel of the weight gradient with its threads a part of the batch, as rows (that share
-    /// output channels) and columns.
-    fn weight_kernel(&self, plan: &PlanBuilder, x: Shape, y: Shape) -> (KernelId, usize, usize) {
+    /// The kernel of the weight gradient with its threads a part of the batch, as rows and columns;
+    /// and whether it is one of those that share dy, whose rows are filled up to whole subgroups.
+    fn weight_kernel(
+        &self,
+        plan: &PlanBuilder,
+        x: Shape,
+        y: Shape,
+    ) -> (KernelId, (usize, usize), bool) {
         let Variants {
             subgroup_lanes: lanes,
             wide_tiles,
             ..
         } = plan.variants();
-        let shared = |stem, entry| KernelId::new(stem, entry).with("LANES", lanes);
-        let (c4, wide_columns) = (x.c4(), y.c4().div_ceil(4));
+        let shared = |stem, rows: usize| {
+            let kernel = KernelId::new(stem, "backward_weight").with("LANES", lanes);
+            let columns = y.c4().div_ceil(4);
+            (kernel, (rows.next_multiple_of(SUBGROUP), columns), true)
+        };
+        let columns = y.c4().div_ceil(2);
+        let c4 = x.c4();
         if self.slides(plan, x) {
-            let (rows, narrow) = (3 * c4.div_ceil(2), 3 * c4);
-            if wide_tiles && fills_wide_tiles(rows, y.c4()) {
-                let kernel = shared("layers/conv3x3_wide", "backward_weight");
-                return (kernel, rows.next_multiple_of(SUBGROUP), wide_columns);
-            }
-            if wide_tiles && fills_wide_tiles(narrow, y.c4()) {
-                let kernel = shared("layers/conv3x3_wide", "backward_weight_4");
-                return (kernel, narrow.next_multiple_of(SUBGROUP), wide_columns);
+            if wide_tiles && filling(3 * c4, y.c4()) >= FILLED {
+                return shared("layers/conv3x3_wide", 3 * c4);
             }
             let kernel = KernelId::new("layers/conv3x3", "backward_weight").with("STRIP", 8);
-            return (kernel, rows, y.c4().div_ceil(2));
+            return (kernel, (3 * c4.div_ceil(2), columns), false);
         }
-        if wide_tiles && self.is_pointwise(plan, x) && fills_wide_tiles(c4, y.c4()) {
-            let kernel = shared("layers/conv1x1_subgroup", "backward_weight");
-            return (kernel, c4.next_multiple_of(SUBGROUP), wide_columns);
+        if wide_tiles && self.is_pointwise(plan, x) && filling(c4, y.c4()) >= FILLED_POINTWISE {
+            return shared("layers/conv1x1_subgroup", c4);
         }
         let rows = self.kernel * self.kernel * c4.div_ceil(2);
         let kernel = KernelId::new("layers/conv2d", "backward_weight");
-        (kernel, rows, y.c4().div_ceil(2))
+        (kernel, (rows, columns), false)
     }
 
     /// Emits the gradients of the weight, of the bias and of the vector per sample.
     fn backward_weight(&self, plan: &mut PlanBuilder, io: &Backward<'_>) {
         let (x, y) = (io.inputs[0], io.output.shape);
         let mut params = self.params(x.shape, y);
-        let (kernel, rows, column_tiles) = self.weight_kernel(plan, x.shape, y);
+        let (kernel, (rows, column_tiles), shared) = self.weight_kernel(plan, x.shape, y);
         params.column_tiles = column_tiles as u32;
         let threads = rows * column_tiles;
         let turns_per_image = y.h * (y.w + 1);
@@ -378,11 +386,14 @@ impl Conv2d {
             sums.push(row_sum(target, (splits, words / 4), io.grad_params[0]));
         }
         let sample = if self.sample { io.grad_inputs[1] } else { None };
+        // The sums of each sample are made for themselves, those of a part of the batch on the way.
+        let passing = shared && sample.is_none();
         if self.bias {
-            params.flags |= BIAS;
-            let parts = plan.partial(y.b * y.cp());
+            params.flags |= if passing { SUMS_IN_PASSING } else { BIAS };
+            let count = if passing { splits } else { y.b };
+            let parts = plan.partial(count * y.cp());
             args.push((3, parts));
-            sums.push(row_sum(parts, (y.b, y.c4()), io.grad_params[1]));
+            sums.push(row_sum(parts, (count, y.c4()), io.grad_params[1]));
         }
         if let Some(t) = sample {
             params.flags |= SAMPLE;
@@ -391,7 +402,7 @@ impl Conv2d {
             }
             args.push((4, t.tensor.into()));
         }
-        if self.bias || sample.is_some() {
+        if (self.bias || sample.is_some()) && !passing {
             params.sum_images = y.b as u32;
         }
         let tiles = (threads * splits).div_ceil(GROUP)

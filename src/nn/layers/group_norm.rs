@@ -50,6 +50,11 @@ const MAX_SPLITS: usize = 64;
 const MAX_TURNS: usize = 32768;
 /// Pixels that a thread of the element-wise kernels takes at most.
 const LANE_PIXELS: usize = 8;
+/// `vec4`s of channels and groups in a set that are put together where threads are few, and workgroups
+/// that must be left.
+const SET_C4: usize = 8;
+const SET_GROUPS: usize = 16;
+const FEW_WORKGROUPS: usize = 8;
 /// Most `vec4`s of an image that a workgroup goes over, at 1024 a thread; larger images are shared by
 /// several.
 const SET_VEC4S: usize = 1024 * GROUP;
@@ -83,7 +88,19 @@ impl GroupNorm {
             2 => 2,
             _ => 4,
         };
-        let set_c4 = set_groups * group_c / 4;
+        let c4 = set_groups * group_c / 4;
+        // Neighbouring threads read neighbouring channels; with few threads, of several such sets.
+        let together = if busy_threads < BUSY_THREADS {
+            let most = (SET_C4 / c4.max(1)).min(SET_GROUPS / set_groups);
+            let sets = self.groups.div_ceil(set_groups);
+            (1..=most)
+                .rev()
+                .find(|n| x.b * sets.div_ceil(*n) >= FEW_WORKGROUPS)
+                .unwrap_or(1)
+        } else {
+            1
+        };
+        let (set_groups, set_c4) = (set_groups * together, c4 * together);
         let lane_pixels = (pixels * x.b * x.c4() / (2 * busy)).clamp(1, LANE_PIXELS);
         Params {
             batch: x.b as u32,
