@@ -340,8 +340,10 @@ impl Graph {
         output_grad: TensorId,
         checkpoint: bool,
     ) -> HashMap<ValueId, TensorId> {
-        let mut value_grads: HashMap<ValueId, TensorId> = HashMap::from([(output, output_grad)]);
-        let mut written: HashMap<ValueId, Vec<Range<usize>>> = HashMap::new();
+        let mut known = Gradients {
+            values: HashMap::from([(output, output_grad)]),
+            slices: HashMap::new(),
+        };
         let last_segment = self.segment;
         let mut end = self.nodes.len();
         while end > 0 {
@@ -355,13 +357,12 @@ impl Graph {
                 self.recompute(plan, start, end, weights, lowered);
             }
             for i in (start..end).rev() {
-                let known = (&mut value_grads, &mut written);
-                self.backward_node(plan, i, weights, grads, lowered, known);
+                self.backward_node(plan, i, weights, grads, lowered, &mut known);
             }
             end = start;
         }
         plan.sum_now();
-        value_grads
+        known.values
     }
 
     fn recompute(
@@ -404,11 +405,12 @@ impl Graph {
         weights: &[TensorId],
         grads: &[TensorId],
         lowered: &Lowered,
-        (value_grads, written): (
-            &mut HashMap<ValueId, TensorId>,
-            &mut HashMap<ValueId, Vec<Range<usize>>>,
-        ),
+        known: &mut Gradients,
     ) {
+        let Gradients {
+            values: value_grads,
+            slices,
+        } = known;
         let node = &self.nodes[i];
         let Some(&grad_output) = value_grads.get(&node.output) else {
             return;
@@ -422,18 +424,18 @@ impl Graph {
                 targets.push(None);
                 continue;
             }
-            let known = value_grads.get(v).copied();
-            let tensor = known.unwrap_or_else(|| {
+            let before = value_grads.get(v).copied();
+            let tensor = before.unwrap_or_else(|| {
                 let value = &self.values[v.0];
                 plan.tensor(format!("grad {}", value.label), value.shape.words())
             });
             value_grads.insert(*v, tensor);
             let accumulate = match node.layer.slice_of(k) {
-                None => known.is_some(),
+                None => before.is_some(),
                 Some(slice) => {
-                    let slices = written.entry(*v).or_default();
-                    let again = slices.contains(&slice);
-                    slices.push(slice);
+                    let written = slices.entry(*v).or_default();
+                    let again = written.contains(&slice);
+                    written.push(slice);
                     again
                 }
             };
@@ -473,6 +475,13 @@ impl Graph {
             }
         }
     }
+}
+
+/// Gradients of values, as far as they are known.
+struct Gradients {
+    values: HashMap<ValueId, TensorId>,
+    /// The slices that were written, of values of which consumers read slices.
+    slices: HashMap<ValueId, Vec<Range<usize>>>,
 }
 
 /// Where the values of a lowered graph are.
