@@ -635,7 +635,12 @@ impl Bench {
 
 /// Operations of a plan's products: convolutions (those of direct convolution), linear layers and attention.
 fn product_flops(plan: &Plan) -> u64 {
-    let products = ["layers/conv", "layers/winograd", "layers/attention"];
+    let products = [
+        "layers/conv",
+        "layers/projections",
+        "layers/winograd",
+        "layers/attention",
+    ];
     let is_product = |stem: &str| products.iter().any(|p| stem.starts_with(p));
     let dispatches = plan.dispatches().iter();
     let of_products = dispatches.filter(|d| is_product(d.kernel.stem));

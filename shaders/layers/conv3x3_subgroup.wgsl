@@ -26,13 +26,13 @@ struct Params {
     strips: u32,       // strips a line: W / STRIP, rounded up
     sample_c4: u32,    // columns of `sample`
     sample_first: u32, // the first of them that is added or written here
-    sum_images: u32,   // backward_weight: images whose dy is summed up, B or 0
-    pad0: u32,
+    sum_rows: u32,     // backward_weight: rows of sums of dy, or 0
+    sum_pixels: u32,   // pixels in each of them: one image or several
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4f>;    // [3, 3, Cin, Cout] or its gradient, [splits, ...]
-@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [B, Cout] or [splits, Cout]
+@group(0) @binding(3) var<storage, read_write> bias: array<vec4f>;      // [Cout]; backward_weight: sums of dy, [sum_rows or splits, Cout]
 @group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, sample_c4], added to every pixel, or its gradient
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient

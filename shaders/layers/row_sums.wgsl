@@ -10,7 +10,7 @@ struct Params {
 struct Sum {
     first_tile: u32,  // of 64 columns each
     columns: u32,     // C / 4
-    rows: u32,        // R, at most 32768
+    rows: u32,        // R, at most 131072
     stride: u32,      // from a row to the next, in vec4s
     source: u32,      // the first row, in vec4s
     to: u32,          // where the sums go, in vec4s

@@ -1,16 +1,17 @@
 
-// Sums of dy over the pixels of an image: thread `index` takes four channels of one image. They are
-// the gradient of `sample`, and over all images that of the bias.
+// Sums of dy over the pixels of an image or of several: thread `index` takes four channels of a row
+// of sums. Those of single images are the gradient of `sample`, all together that of the bias.
 fn image_sums(index: u32) {
-    if index >= params.sum_images * params.out_c4 {
+    if index >= params.sum_rows * params.out_c4 {
         return;
     }
-    let image = index / params.out_c4;
-    let column = index - image * params.out_c4;
-    let pixels = params.out_h * params.out_w;
+    let row = index / params.out_c4;
+    let column = index - row * params.out_c4;
+    let first = row * params.sum_pixels;
+    let pixels = min(params.sum_pixels, params.batch * params.out_h * params.out_w - first);
     let step = params.out_c4;
-    var at = image * pixels * step + column;
-    // Four partial sums keep the rounding error of large images down.
+    var at = first * step + column;
+    // Four partial sums keep the rounding error of many pixels down.
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
     var p = 0u;
     for (; p + 4u <= pixels; p += 4u) {
@@ -29,7 +30,7 @@ fn image_sums(index: u32) {
         bias[index] = sum;
     }
     if (params.flags & 2u) != 0u {
-        let to = image * params.sample_c4 + params.sample_first + column;
+        let to = row * params.sample_c4 + params.sample_first + column;
         sample[to] = select(sum, sum + sample[to], (params.flags & 16u) != 0u);
     }
 }

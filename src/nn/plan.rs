@@ -29,6 +29,8 @@ struct TensorInfo {
     table: Option<Vec<u32>>,
     /// Not in the arena and nowhere else yet: only good for planning.
     planned: bool,
+    /// Of such tensors, which lie in one buffer once they are allocated, and the first byte there.
+    together: Option<(usize, u64)>,
 }
 
 impl TensorInfo {
@@ -46,7 +48,7 @@ pub struct RowSum {
     pub source: TensorId,
     /// First word of the first row there.
     pub first: u64,
-    /// Rows, at most 32768.
+    /// Rows, at most 131072.
     pub rows: usize,
     /// Columns that are added up.
     pub columns: usize,
@@ -241,6 +243,7 @@ impl PlanBuilder {
             words: words as u64,
             external: None,
             planned: false,
+            together: None,
             table: None,
         });
         TensorId(self.tensors.len() - 1)
@@ -253,6 +256,7 @@ impl PlanBuilder {
             words: words.len() as u64,
             external: None,
             planned: false,
+            together: None,
             table: Some(words),
         });
         TensorId(self.tensors.len() - 1)
@@ -266,6 +270,7 @@ impl PlanBuilder {
             external: Some(view.clone()),
             table: None,
             planned: false,
+            together: None,
         });
         TensorId(self.tensors.len() - 1)
     }
@@ -278,6 +283,7 @@ impl PlanBuilder {
             words,
             external: None,
             planned: true,
+            together: None,
             table: None,
         });
         TensorId(self.tensors.len() - 1)
@@ -286,41 +292,45 @@ impl PlanBuilder {
     /// The fewest bindings that reach all of `tensors`: those whose memory outlives the plan and lies
     /// in one buffer share one.
     pub fn spans(&mut self, tensors: &[TensorId]) -> Vec<Span> {
-        let mut groups: Vec<(wgpu::Buffer, Vec<usize>)> = Vec::new();
-        let mut out: Vec<Span> = Vec::new();
+        #[derive(PartialEq)]
+        enum Home {
+            Buffer(wgpu::Buffer),
+            Planned(usize),
+            Alone(TensorId),
+        }
+        // With the number, first byte and end of each tensor.
+        let mut homes: Vec<(Home, Vec<(usize, u64, u64)>)> = Vec::new();
         for (i, &tensor) in tensors.iter().enumerate() {
-            if let Some(view) = &self.tensors[tensor.0].external {
-                match groups.iter_mut().find(|g| g.0 == view.buffer) {
-                    Some(group) => group.1.push(i),
-                    None => groups.push((view.buffer.clone(), vec![i])),
-                }
-            } else if let Some(span) = out.iter_mut().find(|s| s.tensor == tensor) {
-                span.members.push((i, 0));
-            } else {
-                let members = vec![(i, 0)];
-                out.push(Span { tensor, members });
+            let info = &self.tensors[tensor.0];
+            let (home, first) = match (&info.external, info.together) {
+                (Some(view), _) => (Home::Buffer(view.buffer.clone()), view.offset),
+                (None, Some((set, first))) => (Home::Planned(set), first),
+                (None, None) => (Home::Alone(tensor), 0),
+            };
+            let member = (i, first, first + 4 * info.words);
+            match homes.iter_mut().find(|h| h.0 == home) {
+                Some(known) => known.1.push(member),
+                None => homes.push((home, vec![member])),
             }
         }
-        for (buffer, list) in groups {
-            let views: Vec<&View> = list
-                .iter()
-                .filter_map(|&i| self.tensors[tensors[i].0].external.as_ref())
-                .collect();
-            let first = views.iter().map(|v| v.offset).min().unwrap_or(0);
-            let end = views.iter().map(|v| v.offset + v.bytes).max().unwrap_or(0);
-            let members = list
-                .iter()
-                .zip(&views)
-                .map(|(&i, v)| (i, (v.offset - first) / 4))
-                .collect();
-            let tensor = self.external(
-                "parameters",
-                &View {
-                    buffer,
-                    offset: first,
-                    bytes: end - first,
-                },
-            );
+        let mut out = Vec::with_capacity(homes.len());
+        for (home, list) in homes {
+            let first = list.iter().map(|m| m.1).min().unwrap_or(0);
+            let bytes = list.iter().map(|m| m.2).max().unwrap_or(0) - first;
+            let tensor = match home {
+                Home::Buffer(buffer) => {
+                    let offset = first;
+                    let view = View {
+                        buffer,
+                        offset,
+                        bytes,
+                    };
+                    self.external("parameters", &view)
+                }
+                Home::Planned(_) => self.outside("parameters", bytes / 4),
+                Home::Alone(tensor) => tensor,
+            };
+            let members = list.into_iter().map(|m| (m.0, (m.1 - first) / 4)).collect();
             out.push(Span { tensor, members });
         }
         out
@@ -358,6 +368,22 @@ impl PlanBuilder {
         self.partial = None;
         let sums = std::mem::take(&mut self.sums);
         super::layers::row_sums::emit(self, &sums);
+    }
+
+    /// [`PlanBuilder::outside`] for tensors of the given words that will lie in one buffer.
+    pub(crate) fn outside_together<'a>(
+        &mut self,
+        tensors: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> Vec<TensorId> {
+        let set = self.tensors.len();
+        let mut end = 0;
+        let place = |(label, words): (&str, u64)| {
+            let tensor = self.outside(label, words);
+            self.tensors[tensor.0].together = Some((set, end));
+            end += memory::align(4 * words);
+            tensor
+        };
+        tensors.into_iter().map(place).collect()
     }
 
     /// Keeps an arena tensor alive from the start to the end of the plan, so that the host can

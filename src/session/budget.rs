@@ -85,10 +85,7 @@ fn inference(
     let t = plan.outside("t", batch as u64);
     let table = plan.outside("time table", model.time_table.len() as u64);
     let state = plan.outside("state", 64);
-    let weights: Vec<_> = params
-        .iter()
-        .map(|p| plan.outside(p.name.clone(), p.words() as u64))
-        .collect();
+    let weights = plan.outside_together(params.iter().map(|p| (p.name.as_str(), p.words() as u64)));
     model.lower(&mut plan, x, t, table, state, &weights);
     let samples = BESIDE * 4 * shape.words() as u64;
     // Tables of the timesteps, of √ᾱ and of the bound, and scalars.

@@ -814,8 +814,8 @@ impl Outside {
         let (time_table, q_table, bound_table) = (whole(time), whole(q), whole(bound));
         let part = layout.part as u64;
         let mut set = || -> Vec<TensorId> {
-            let outside = |p: &ParamInfo| plan.outside(p.name.clone(), p.words() as u64);
-            params.iter().map(outside).collect()
+            // Of a network whose parameters need several buffers, a few dispatches more.
+            plan.outside_together(params.iter().map(|p| (p.name.as_str(), p.words() as u64)))
         };
         let (weights, grads) = (set(), set());
         Self {

@@ -47,8 +47,8 @@ pub struct Params {
     strips: u32,
     sample_c4: u32,
     sample_first: u32,
-    sum_images: u32,
-    pad0: u32,
+    sum_rows: u32,
+    sum_pixels: u32,
 }
 
 const BIAS: u32 = 1;
@@ -86,6 +86,12 @@ const fn filling(rows: usize, columns4: usize) -> usize {
 const FILLED: usize = 50;
 /// The same for the pointwise kernel, which gains less.
 const FILLED_POINTWISE: usize = 70;
+
+/// Sums of dy are rows of one image, or of several small ones, so that there are not many more than
+/// this.
+const SUM_ROWS: usize = 64;
+/// Pixels of a row of several images at most.
+const SUM_PIXELS: usize = 4096;
 
 /// Turns of a thread's loops, see the shader.
 const MAX_TURNS: usize = 32768;
@@ -233,8 +239,8 @@ impl Conv2d {
             strips: 0,
             sample_c4: (slice.of / 4) as u32,
             sample_first: (slice.first / 4) as u32,
-            sum_images: 0,
-            pad0: 0,
+            sum_rows: 0,
+            sum_pixels: 0,
         }
     }
 
@@ -388,9 +394,16 @@ impl Conv2d {
         let sample = if self.sample { io.grad_inputs[1] } else { None };
         // The sums of each sample are made for themselves, those of a part of the batch on the way.
         let passing = shared && sample.is_none();
+        let images = if sample.is_some() {
+            1
+        } else {
+            let most = (SUM_PIXELS / y.h / y.w).max(1);
+            y.b.div_ceil(SUM_ROWS).min(most)
+        };
+        let sum_rows = y.b.div_ceil(images);
         if self.bias {
             params.flags |= if passing { SUMS_IN_PASSING } else { BIAS };
-            let count = if passing { splits } else { y.b };
+            let count = if passing { splits } else { sum_rows };
             let parts = plan.partial(count * y.cp());
             args.push((3, parts));
             sums.push(row_sum(parts, (count, y.c4()), io.grad_params[1]));
@@ -403,10 +416,11 @@ impl Conv2d {
             args.push((4, t.tensor.into()));
         }
         if (self.bias || sample.is_some()) && !passing {
-            params.sum_images = y.b as u32;
+            params.sum_rows = sum_rows as u32;
+            params.sum_pixels = (images * y.h * y.w) as u32;
         }
         let tiles = (threads * splits).div_ceil(GROUP)
-            + (params.sum_images as usize * y.c4()).div_ceil(GROUP);
+            + (params.sum_rows as usize * y.c4()).div_ceil(GROUP);
         plan.dispatch(kernel, &params, &args, tiles, self.flops(y));
         for sum in sums {
             plan.sum_later(sum);
@@ -663,6 +677,7 @@ pub(crate) fn cases() -> Vec<super::Case> {
             13,
         ),
         case("linear", Conv2d::pointwise(28, 12), 5, 1, 1),
+        case("linear, large batch", Conv2d::pointwise(6, 9), 333, 1, 1),
         case("conv stride 2, padding 1", Conv2d::down(8, 1), 2, 8, 6),
         case("conv stride 2, padding 0", Conv2d::down(12, 0), 2, 6, 8),
         case("conv stride 2 of odd size", Conv2d::down(6, 1), 3, 9, 19),

@@ -18,8 +18,8 @@ pub struct Params {
     pad: [u32; 2],
 }
 
-/// Most rows that one thread sums: some drivers stop a shader's loops at 65535 turns.
-pub const MAX_ROWS: usize = 32768;
+/// Most rows that one thread sums, four in a turn: some drivers stop a shader's loops at 65535 turns.
+pub const MAX_ROWS: usize = 4 * 32768;
 
 /// Emits the sums: one dispatch for all whose rows lie in one tensor and whose targets in one buffer.
 pub fn emit(plan: &mut PlanBuilder, sums: &[RowSum]) {
