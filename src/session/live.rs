@@ -8,12 +8,14 @@ use super::{
     TrainError, checkpoint,
     command::{
         BenchRequest, Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice,
-        ProbeRequest, TrainCommand, TrainSpec,
+        ProbeRequest, ProfileRequest, TrainCommand, TrainSpec,
     },
-    event::{BenchEvent, Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
+    event::{
+        BenchEvent, Event, Job, ModelInfo, ProfileEvent, ReverseEvent, TrainEvent, TrainStatus,
+    },
     jobs::{
-        Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, reverse::ReverseJob,
-        training::TrainingJob,
+        Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, profile::ProfileJob,
+        reverse::ReverseJob, training::TrainingJob,
     },
     lab::{command::LabCommand, job::LabJob},
     pacer::Pace,
@@ -29,6 +31,7 @@ use crate::{
     nn::{
         model::ParamSet,
         network::Network,
+        roofline::Roofline,
         tuning::{self, Tuner},
     },
 };
@@ -104,6 +107,9 @@ pub struct Session {
     exports: VecDeque<ExportJob>,
     lab: LabJob,
     bench: Option<Measuring>,
+    profile: Option<ProfileJob>,
+    /// What the device can do at most, once that was measured.
+    roofline: Option<Roofline>,
     /// Which of the two runs in training has the device next.
     lab_next: bool,
     hidden: bool,
@@ -148,6 +154,8 @@ impl Session {
             exports: VecDeque::new(),
             lab: LabJob::new(gpu),
             bench: None,
+            profile: None,
+            roofline: None,
             lab_next: false,
             hidden: false,
             calm: false,
@@ -192,6 +200,11 @@ impl Session {
             Command::Export(request) => (Job::Export, self.export(request)),
             Command::Lab(command) => (Job::Lab, self.handle_lab(command)),
             Command::Bench(request) => (Job::Bench, self.begin_bench(&request)),
+            Command::Profile(request) => (Job::Profile, self.begin_profile(request)),
+            Command::StopProfile => {
+                self.profile = None;
+                (Job::Profile, Ok(()))
+            }
             Command::Hidden(hidden) => {
                 self.hidden = hidden;
                 (Job::Training, Ok(()))
@@ -247,6 +260,42 @@ impl Session {
             return Ok(Pumped::Busy);
         }
         Ok(Pumped::Waiting)
+    }
+
+    fn begin_profile(&mut self, request: ProfileRequest) -> Result<()> {
+        self.profile = None;
+        let Some(model) = &self.model else {
+            return Err(TrainError::NoModel.into());
+        };
+        let training = self.training.as_ref().map(TrainingJob::trainer);
+        let own = training
+            .filter(|t| t.config().unet == model.info.unet)
+            .map(|t| (t.config(), t.variants()));
+        let roofline = self.roofline.clone();
+        let job = ProfileJob::begin(&self.gpu, request, &model.info, own, roofline)?;
+        self.profile = Some(job);
+        Ok(())
+    }
+
+    fn pump_profile(&mut self) -> Result<Pumped> {
+        let pace = self.pace();
+        let Some(job) = &mut self.profile else {
+            return Ok(Pumped::Idle);
+        };
+        let events = &mut self.events;
+        let before = events.len();
+        let done = job.pump(pace, &mut |event| events.push_back(event))?;
+        self.roofline = job.roofline().cloned().or(self.roofline.take());
+        if let Some(view) = done {
+            self.profile = None;
+            let done = ProfileEvent::Done(Arc::new(view));
+            self.events.push_back(Event::Profile(done));
+        }
+        Ok(if self.events.len() > before {
+            Pumped::Busy
+        } else {
+            Pumped::Waiting
+        })
     }
 
     fn handle_lab(&mut self, command: LabCommand) -> Result<()> {
@@ -359,6 +408,7 @@ impl Session {
     fn set_model(&mut self, info: ModelInfo, weights: Weights) {
         self.reverse = None;
         self.probe = None;
+        self.profile = None;
         let info = Arc::new(info);
         self.model = Some(OpenModel {
             info: Arc::clone(&info),
@@ -513,6 +563,7 @@ impl Session {
                     Job::Export => self.exports.clear(),
                     Job::Data => self.opening = None,
                     Job::Bench => self.bench = None,
+                    Job::Profile => self.profile = None,
                     Job::Model | Job::Lab => {}
                 }
                 self.fail(job, &e);
@@ -546,6 +597,9 @@ impl Session {
         }
         if self.bench.is_some() {
             return (Job::Bench, self.pump_bench());
+        }
+        if self.profile.is_some() {
+            return (Job::Profile, self.pump_profile());
         }
         if let Some(export) = self.exports.front_mut() {
             let outcome = match export.poll(&self.gpu) {
@@ -727,6 +781,8 @@ impl Session {
             self.lab.wait();
         } else if let Some(measuring) = &mut self.bench {
             measuring.bench.wait();
+        } else if let Some(job) = &mut self.profile {
+            job.wait();
         } else if !self.exports.is_empty() {
             self.gpu.wait();
         } else if let Some(probe) = self.probe.as_mut().filter(|p| p.is_busy()) {

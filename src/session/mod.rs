@@ -113,6 +113,9 @@ pub enum TrainError {
         /// All names.
         known: String,
     },
+    /// Nothing to look at.
+    #[error("there is no network yet; open a model first")]
+    NoModel,
     /// No run whose weights could be used.
     #[error("there is no run in training; start one, or choose another model")]
     NoRun,
