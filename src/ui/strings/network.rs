@@ -272,12 +272,14 @@ pub const MOVED: &str = "Bytes moved";
 pub const REACHED: &str = "Reached";
 /// Number of kernels.
 pub const DISPATCHES: &str = "Dispatches";
-/// The time of the selected block.
+/// The time of the selected block, kernel by kernel.
+pub const TIME_OF_BLOCK: &str = "Time of this block";
+/// The whole of it.
 pub const OF_BLOCK: &str = "This block";
 /// Its tooltip.
 pub const OF_BLOCK_TIP: &str = "Time of all kernels of this block, and its share of the whole.";
 /// Columns of a block's kernels.
-pub const TIME_COLUMNS: [&str; 7] = [PASS_OF, "Kernel", TIME_OF, "Share", FLOPS, MOVED, REACHED];
+pub const TIME_COLUMNS: [&str; 7] = [PASS_OF, "Kernel", TIME_OF, "Share", REACHED, FLOPS, MOVED];
 /// The rows of the strip, for screen readers.
 pub const KERNELS_BAND: [&str; 2] = ["Kernels forward", "Kernels backward"];
 /// The memory beside them.

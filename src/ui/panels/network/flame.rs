@@ -383,16 +383,22 @@ impl Shown {
     }
 
     fn legend(&self, ui: &mut Ui) {
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(theme::GAP, theme::UNIT);
+        const SWATCH: f32 = 10.0;
+        flow::flow(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = theme::UNIT;
             for (kind, seconds) in &self.kinds {
-                let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
-                let colour = theme::category(ui, *kind as usize);
-                ui.painter().rect_filled(rect, 2.0, colour);
                 let text = words::kind_share(*kind, seconds / self.profile.total_s);
-                ui.label(RichText::new(text).small().color(theme::weak(ui)))
-                    .on_hover_text(words::kernel_kind_tip(*kind));
-                ui.add_space(theme::UNIT);
+                let width = flow::text_width(ui, &text, TextStyle::Small) + SWATCH + theme::GAP;
+                flow::item(ui, width, |ui| {
+                    ui.horizontal(|ui| {
+                        let size = vec2(SWATCH, SWATCH);
+                        let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+                        let colour = theme::category(ui, *kind as usize);
+                        ui.painter().rect_filled(rect, 2.0, colour);
+                        ui.label(RichText::new(text).small().color(theme::weak(ui)))
+                            .on_hover_text(words::kernel_kind_tip(*kind));
+                    });
+                });
             }
         });
     }
@@ -438,7 +444,7 @@ impl Shown {
         }
         let total = self.profile.total_s;
         let own: f64 = sums.values().map(|s| s.seconds).sum();
-        theme::section(ui, words::TIME, |ui| {
+        theme::section(ui, words::TIME_OF_BLOCK, |ui| {
             let text = words::with_share(&words::time(own), own / total);
             flow::figure(ui, words::OF_BLOCK, &text, words::OF_BLOCK_TIP);
             let mut lines: Vec<_> = sums.into_iter().collect();
@@ -449,21 +455,23 @@ impl Shown {
                 .show(ui, |ui| {
                     egui::Grid::new("time of a block")
                         .spacing(vec2(12.0, 4.0))
+                        .min_row_height(20.0)
                         .show(ui, |ui| {
                             for name in words::TIME_COLUMNS {
                                 ui.label(RichText::new(name).small().color(theme::weak(ui)));
                             }
                             ui.end_row();
                             for ((direction, kernel), sum) in lines {
+                                let kernel = kernel.strip_prefix("layers/").unwrap_or(kernel);
                                 let kernel = words::times(kernel, sum.count);
                                 ui.label(RichText::new(direction.word()).small());
                                 ui.label(RichText::new(kernel).monospace());
                                 for text in [
                                     words::time(sum.seconds),
                                     words::percent(sum.seconds / total),
+                                    words::percent(sum.least / sum.seconds),
                                     words::flops(sum.flops),
                                     words::bytes(sum.bytes),
-                                    words::percent(sum.least / sum.seconds),
                                 ] {
                                     ui.label(RichText::new(text).small());
                                 }

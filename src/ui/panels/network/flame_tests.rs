@@ -306,8 +306,8 @@ fn a_block_of_the_strip_is_selected_by_a_click_and_by_the_keyboard() {
     room.run();
     assert_eq!(selected(&room), ("block", name.to_owned()));
     // What of the time is this block's is told beside it.
-    room.get_by_label("layers/conv3x3:backward_weight");
-    room.get_by_label(words::OF_BLOCK);
+    room.get_by_label(words::TIME_OF_BLOCK);
+    room.get_by_label("conv3x3:backward_weight");
 
     let name = "down_blocks.1.resnets.0";
     let bar = label(&room, name, Direction::Forward);
