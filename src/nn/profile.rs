@@ -112,8 +112,8 @@ pub struct Profiler {
     times: Vec<Vec<f64>>,
     runs: usize,
     cursor: Cursor,
-    /// Seconds of a submission, if dispatches are to be cut.
-    slice: Option<f64>,
+    /// Seconds of a submission, if dispatches are to be cut, and the clock then.
+    slice: Option<(f64, Clock)>,
     /// Seconds of the pieces so far of the dispatch under way.
     partial: f64,
     work: Option<Piece>,
@@ -127,10 +127,10 @@ impl Profiler {
     }
 
     /// Cuts dispatches that take longer into submissions of about so many seconds, whose times are added up, so that
-    /// others have their turn in between.
-    pub fn in_slices(seconds: f64) -> Self {
+    /// others have their turn in between; times are taken by `clock`.
+    pub fn in_slices(seconds: f64, clock: Clock) -> Self {
         Self {
-            slice: Some(seconds),
+            slice: Some((seconds, clock)),
             ..Self::default()
         }
     }
@@ -167,10 +167,10 @@ impl Profiler {
             || plan.is_empty();
         if !enough || self.cursor != Cursor::default() {
             let dispatch = self.cursor.dispatch();
-            let budget = self.slice.unwrap_or(f64::INFINITY);
+            let (budget, clock) = (self.slice).unwrap_or((f64::INFINITY, Clock::of(gpu)));
             let (mut over, mut expected) = (false, Work::default());
             let cursor = &mut self.cursor;
-            let work = TimedWork::submit(gpu, |encoder, writes| {
+            let work = TimedWork::submit(gpu, clock, |encoder, writes| {
                 (over, expected) = plan.encode_piece_timed(encoder, cursor, budget, writes);
             })?;
             self.work = Some(Piece {
@@ -458,7 +458,7 @@ mod tests {
         let gpu = gpu();
         let (_pool, plan) = three_sums(&gpu, 1 << 18);
         let whole = Profiler::run(&gpu, &plan, |_, _| {}).expect("times");
-        let mut profiler = Profiler::in_slices(whole[0].seconds / 4.0);
+        let mut profiler = Profiler::in_slices(whole[0].seconds / 4.0, Clock::Submissions);
         let mut submissions = 0;
         let times = loop {
             if let Some(times) = profiler.pump(&gpu, &plan).expect("times") {

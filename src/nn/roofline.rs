@@ -160,6 +160,7 @@ pub struct RooflineJob {
     runs: usize,
     /// Seconds of a submission, if it is to be cut.
     slice: Option<f64>,
+    clock: Clock,
     cursor: Cursor,
     /// Seconds of the pieces so far of the run under way.
     partial: f64,
@@ -169,10 +170,11 @@ pub struct RooflineJob {
 
 impl RooflineJob {
     /// Cuts the work into submissions of about so many seconds, whose times are added up, so that others have their
-    /// turn in between.
+    /// turn in between; times are taken by `clock`.
     #[must_use]
-    pub const fn in_slices(mut self, seconds: f64) -> Self {
+    pub const fn in_slices(mut self, seconds: f64, clock: Clock) -> Self {
         self.slice = Some(seconds);
+        self.clock = clock;
         self
     }
 
@@ -225,6 +227,7 @@ impl RooflineJob {
             copied: 4 * words as u64,
             runs: 0,
             slice: None,
+            clock: Clock::of(gpu),
             cursor: Cursor::default(),
             partial: 0.0,
             work: None,
@@ -270,7 +273,7 @@ impl RooflineJob {
             let plan = &self.trials[i].plan;
             let budget = self.slice.unwrap_or(f64::INFINITY);
             let (mut over, mut expected) = (false, Work::default());
-            let work = TimedWork::submit(&self.gpu, |encoder, writes| {
+            let work = TimedWork::submit(&self.gpu, self.clock, |encoder, writes| {
                 (over, expected) = plan.encode_timed(encoder, &mut self.cursor, budget, writes);
             })?;
             self.work = Some((i, over, expected, work));
@@ -295,7 +298,7 @@ impl RooflineJob {
             copied: self.copied,
             kernel,
             kernels,
-            clock: Clock::of(&self.gpu),
+            clock: self.clock,
         }))
     }
 

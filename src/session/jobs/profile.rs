@@ -156,6 +156,7 @@ pub struct ProfileJob {
     config: TrainConfig,
     variants: VariantTable,
     roofline: Option<Roofline>,
+    clock: Clock,
     stage: Stage,
     told: Option<Instant>,
 }
@@ -181,9 +182,13 @@ impl ProfileJob {
             accumulate: 1,
             ..config
         };
+        let clock = Clock::beside_frames(gpu);
         let stage = match roofline {
             Some(_) => Stage::Begin,
-            None => Stage::Roofline(Box::new(RooflineJob::new(gpu)?.in_slices(SLICE))),
+            None => {
+                let job = RooflineJob::new(gpu)?.in_slices(SLICE, clock);
+                Stage::Roofline(Box::new(job))
+            }
         };
         Ok(Self {
             gpu: Arc::clone(gpu),
@@ -192,6 +197,7 @@ impl ProfileJob {
             config,
             variants,
             roofline,
+            clock,
             stage,
             told: None,
         })
@@ -242,7 +248,7 @@ impl ProfileJob {
                 if subject.run_once(pace)? {
                     Stage::Timing {
                         subject,
-                        profiler: Box::new(Profiler::in_slices(SLICE)),
+                        profiler: Box::new(Profiler::in_slices(SLICE, self.clock)),
                         times: Vec::new(),
                     }
                 } else {
@@ -258,7 +264,7 @@ impl ProfileJob {
                 let now = times.len();
                 if let Some(found) = profiler.pump(&self.gpu, plans[now])? {
                     times.push(found);
-                    profiler = Box::new(Profiler::in_slices(SLICE));
+                    profiler = Box::new(Profiler::in_slices(SLICE, self.clock));
                 } else {
                     let (done, of) = profiler.progress(plans[now]);
                     let before: usize = plans[..now].iter().map(|p| p.len()).sum();
@@ -273,7 +279,7 @@ impl ProfileJob {
                         unet: self.model.unet.clone(),
                         checkpoint_activations: self.request.pass == ProfilePass::Step
                             && self.config.checkpoint_activations,
-                        clock: Clock::of(&self.gpu),
+                        clock: self.clock,
                         roofline,
                         dispatches: times.concat(),
                     }));
