@@ -244,7 +244,12 @@ impl Session {
         let Some(measuring) = &mut self.bench else {
             return Ok(Pumped::Idle);
         };
-        if let Some(report) = measuring.bench.pump()? {
+        let report = measuring.bench.pump()?;
+        if measuring.bench.take_tuned() {
+            let known = tuning::document(&self.gpu);
+            self.events.push_back(Event::Tuned(Arc::new(known)));
+        }
+        if let Some(report) = report {
             self.bench = None;
             let done = BenchEvent::Done(Box::new(report));
             self.events.push_back(Event::Bench(done));
@@ -802,6 +807,17 @@ mod tests {
     use super::*;
     use crate::gpu::AdapterChoice;
 
+    /// The data set that a session opens, and in how many slices.
+    fn opened(session: &mut Session) -> (Arc<Dataset>, usize) {
+        for slices in 1..100_000 {
+            assert_eq!(session.pump(), Pumped::Busy);
+            if let Some(Event::Data(found)) = session.take_events().pop() {
+                return (found, slices);
+            }
+        }
+        panic!("no data set");
+    }
+
     #[test]
     fn a_data_set_that_was_fetched_is_decoded_in_slices() {
         let gpu = Gpu::open_blocking(&AdapterChoice::Best).expect("an adapter");
@@ -816,15 +832,7 @@ mod tests {
             })
         };
         session.handle(open(asset));
-        let mut slices = 0;
-        let found = loop {
-            assert_eq!(session.pump(), Pumped::Busy);
-            slices += 1;
-            if let Some(Event::Data(found)) = session.take_events().pop() {
-                break found;
-            }
-            assert!(slices < 100_000);
-        };
+        let (found, slices) = opened(&mut session);
         assert!(slices > 3, "{slices}");
         assert_eq!(found.train.len(), 18_000);
         assert_eq!(session.pump(), Pumped::Idle);
@@ -846,15 +854,7 @@ mod tests {
             source: super::super::command::OwnSource::Bytes("own.zip".into(), bytes.into()),
             options: LoadOptions::default(),
         }));
-        let mut slices = 0;
-        let found = loop {
-            assert_eq!(session.pump(), Pumped::Busy);
-            slices += 1;
-            if let Some(Event::Data(found)) = session.take_events().pop() {
-                break found;
-            }
-            assert!(slices < 100_000);
-        };
+        let (found, slices) = opened(&mut session);
         assert!(slices > 1, "{slices}");
         assert_eq!(found.train.len(), 180);
 

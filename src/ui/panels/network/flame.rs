@@ -115,7 +115,7 @@ impl Flame {
                 }
             }
             Event::Profile(ProfileEvent::Done(view)) => {
-                self.running = None;
+                self.reveal = self.running.take().is_some();
                 self.shown = Shown::new(view);
             }
             Event::Model(model) => {
@@ -253,7 +253,6 @@ impl Flame {
                     shared.send(Command::StopProfile);
                 } else {
                     self.ask(shared);
-                    self.reveal = false;
                 }
             });
         });
