@@ -7,8 +7,8 @@
 // bounded block of pairs and queries.
 //
 // Exponentials are of base 2; log-sum-exps are too, of scores times log2(e).
-// HEAD_DIM4 and ROWS are put before this source. Loops over them have constant bounds and are
-// unrolled by compilers, so that their arrays are registers.
+// HEAD_DIM4 and ROWS are put before this source. Short loops over them are unrolled (gpu/unroll.rs),
+// so that their arrays are registers.
 struct Params {
     tokens: u32,       // N
     heads: u32,
@@ -278,9 +278,8 @@ fn backward_key_value(
             let p = exp2(s);
             let ds = p * g;
             for (var d = 0u; d < HEAD_DIM4; d++) {
-                let n = i * HEAD_DIM4 + d;
-                key_sums[n] = fma(vec4f(ds), qs[d], key_sums[n]);
-                value_sums[n] = fma(vec4f(p), gs[d], value_sums[n]);
+                key_sums[i * HEAD_DIM4 + d] = fma(vec4f(ds), qs[d], key_sums[i * HEAD_DIM4 + d]);
+                value_sums[i * HEAD_DIM4 + d] = fma(vec4f(p), gs[d], value_sums[i * HEAD_DIM4 + d]);
             }
         }
     }
