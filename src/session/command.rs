@@ -267,6 +267,8 @@ pub struct TrainSpec {
     pub preview: PreviewSettings,
     /// When to stop.
     pub stop: StopAt,
+    /// Bytes that the run may take on the device: activations are checkpointed if it needs that to fit.
+    pub memory_budget: Option<u64>,
 }
 
 /// Training.
@@ -274,6 +276,9 @@ pub struct TrainSpec {
 pub enum TrainCommand {
     /// Starts anew from random weights.
     Start(Box<TrainSpec>),
+    /// Asks how such a run would fit its budget, without starting it; answered by
+    /// [`TrainEvent::Planned`](super::event::TrainEvent::Planned).
+    Plan(Box<TrainSpec>),
     /// Rests after the step under way.
     Pause,
     /// Goes on.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    budget::BudgetPlan,
     command::{ForwardRequest, PreviewSettings, ProbeRequest, ProfileRequest, ReverseRequest},
     config::TrainConfig,
     lab::event::LabEvent,
@@ -392,6 +393,8 @@ pub enum TrainEvent {
         /// Grids of samples.
         preview: PreviewSettings,
     },
+    /// How a run that was asked about would fit its budget, or why that cannot be told.
+    Planned(std::result::Result<BudgetPlan, String>),
     /// It goes on or rests.
     Status(TrainStatus),
     /// A step's figures.

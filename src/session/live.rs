@@ -5,7 +5,9 @@
 use std::{collections::VecDeque, io::Cursor, sync::Arc, time::Duration};
 
 use super::{
-    TrainError, checkpoint,
+    TrainError,
+    budget::BudgetPlan,
+    checkpoint,
     command::{
         BenchRequest, Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice,
         ProbeRequest, ProfileRequest, TrainCommand, TrainSpec,
@@ -440,9 +442,14 @@ impl Session {
     fn train(&mut self, command: TrainCommand) -> Result<()> {
         match command {
             TrainCommand::Start(spec) => {
+                let mut spec = spec;
                 let Some(data) = self.data.clone() else {
                     return Err(TrainError::NoData.into());
                 };
+                if let Some(budget) = spec.memory_budget {
+                    let plan = BudgetPlan::new(&self.gpu, &spec, &data, budget)?;
+                    spec.config.checkpoint_activations = plan.choose()?;
+                }
                 self.close_training();
                 let tuner = Tuner::for_network(&self.gpu, &Network::from(&spec.config.unet))?;
                 if !tuner.is_done() {
@@ -453,6 +460,13 @@ impl Session {
                 }
                 let job = TrainingJob::start(&self.gpu, *spec, &data)?;
                 self.open_training(job);
+            }
+            TrainCommand::Plan(spec) => {
+                if let (Some(data), Some(budget)) = (&self.data, spec.memory_budget) {
+                    let plan = BudgetPlan::new(&self.gpu, &spec, data, budget);
+                    let told = TrainEvent::Planned(plan.map_err(|e| e.to_string()));
+                    self.events.push_back(Event::Train(told));
+                }
             }
             TrainCommand::Restore(bytes) => self.restore(&bytes)?,
             TrainCommand::Close => {
@@ -472,7 +486,10 @@ impl Session {
                     TrainCommand::Live(live) => job.set_live(live),
                     TrainCommand::Preview => job.draw(),
                     TrainCommand::Save { auto } => job.save(auto),
-                    TrainCommand::Start(_) | TrainCommand::Restore(_) | TrainCommand::Close => {}
+                    TrainCommand::Start(_)
+                    | TrainCommand::Plan(_)
+                    | TrainCommand::Restore(_)
+                    | TrainCommand::Close => {}
                 }
             }
         }

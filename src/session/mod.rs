@@ -1,7 +1,6 @@
 //! A session: training, sampling, files.
 
 pub mod atomic;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod budget;
 pub mod checkpoint;
 pub mod command;

@@ -292,6 +292,7 @@ fn spec() -> TrainSpec {
             steps: Some(8),
             ..StopAt::default()
         },
+        memory_budget: None,
     }
 }
 
@@ -390,6 +391,60 @@ fn training_stops_saves_and_goes_on_as_if_it_had_not() {
         _ => None,
     });
     assert_eq!(next, 9);
+}
+
+#[test]
+fn a_memory_budget_decides_on_checkpointing_and_a_run_that_does_not_fit_is_refused() {
+    let (gpu, mut session) = open();
+    session.handle(mnist());
+    let with = |budget: u64| {
+        let memory_budget = Some(budget);
+        Box::new(TrainSpec {
+            memory_budget,
+            ..spec()
+        })
+    };
+    session.handle(Command::Train(TrainCommand::Plan(with(u64::MAX))));
+    let planned = |event: &Event| match event {
+        Event::Train(TrainEvent::Planned(plan)) => Some(plan.clone().expect("a plan")),
+        _ => None,
+    };
+    let ample = until(&mut session, planned);
+    assert!(ample.fits() && ample.checkpointed.is_none());
+    session.handle(Command::Train(TrainCommand::Plan(with(ample.whole - 1))));
+    let tight = until(&mut session, planned);
+    assert!(tight.fits() && tight.checkpointed.is_some());
+
+    let opened = |event: &Event| match event {
+        Event::Train(TrainEvent::Opened { config, .. }) => Some(config.checkpoint_activations),
+        _ => None,
+    };
+    for (budget, peak, checkpointed) in [
+        (ample.whole, ample.peak(), false),
+        (ample.whole - 1, tight.peak(), true),
+    ] {
+        session.handle(Command::Train(TrainCommand::Close));
+        gpu.restart_peak();
+        session.handle(Command::Train(TrainCommand::Start(with(budget))));
+        assert_eq!(until(&mut session, opened), checkpointed);
+        train_on(&mut session);
+        session.handle(Command::Train(TrainCommand::Save { auto: true }));
+        until(&mut session, |event| match event {
+            Event::Train(TrainEvent::Saved { .. }) => Some(()),
+            _ => None,
+        });
+        assert!(gpu.peak_bytes() <= peak, "{} {peak}", gpu.peak_bytes());
+    }
+    session.handle(Command::Train(TrainCommand::Start(with(tight.peak() - 1))));
+    let (job, message) = failure(&mut session);
+    assert_eq!(job, Job::Training);
+    assert!(message.contains("would fit"), "{message}");
+    // The run that was there is there still.
+    session.handle(Command::Train(TrainCommand::Step));
+    until(&mut session, |event| match event {
+        Event::Train(TrainEvent::Step(report, _)) => Some(report.step),
+        _ => None,
+    });
 }
 
 #[test]
