@@ -1,4 +1,4 @@
-// 1x1 convolution, channels last. Written by scripts/make_conv3x3.py.
+// 1x1 convolution, channels last. Written by scripts/make_convolutions.py.
 // It takes one channel of the input at a time, for compilers that do badly with long loops, and
 // subgroups of 4 lanes or more, of which 4 share what all of them need.
 //

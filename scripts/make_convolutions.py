@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the unrolled convolution kernels below shaders/layers/.
 
-    scripts/make_conv3x3.py [--check]
+    scripts/make_convolutions.py [--check]
 
 WGSL has no macros, and a register tile must be spelled out variable by variable to stay in
 registers on every driver. The files differ in the tile and in who loads what is shared:
@@ -29,7 +29,7 @@ SHADERS = pathlib.Path(__file__).resolve().parent.parent / "shaders" / "layers"
 COLUMNS = "abcdefgh"
 
 PRODUCTS = """\
-// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_convolutions.py.
 // One thread makes 8 neighbouring pixels of a line by 8 channels, and slides a window of 10 pixels
 // over the three taps of a kernel row: 10 loads of the input serve 24 products. STRIP is 8, or 7 for
 // widths that it divides better. `backward_input_down` belongs to stride 2."""
@@ -71,11 +71,6 @@ struct Params {{
 """
 
 PRODUCT_FUNCTIONS = """\
-// acc + w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
-
 fn store(acc: vec4f, row: u32, column: u32) {
     if column >= params.out_c4 {
         return;
@@ -128,16 +123,16 @@ SHARING = """
 
 WIDE = """\
 // The weight gradient of 3x3 convolutions with stride 1 and padding 1, channels last. Written by
-// scripts/make_conv3x3.py. It is for adapters that pay for loads more than for registers.
+// scripts/make_convolutions.py. It is for adapters that pay for loads more than for registers.
 // LANES is 8, or 4 where subgroups are smaller."""
 
 POINTWISE = """\
-// 1x1 convolution, channels last: also the linear layer. Written by scripts/make_conv3x3.py. One
+// 1x1 convolution, channels last: also the linear layer. Written by scripts/make_convolutions.py. One
 // thread makes 8 pixels by 16 channels."""
 
 
 NARROW = """\
-// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_convolutions.py.
 // It takes one channel of the input at a time, for compilers that do badly with long loops, and
 // subgroups of 4 lanes or more, of which 4 share what all of them need."""
 
@@ -1061,7 +1056,7 @@ def files():
     )
     yield "conv3x3_narrow.wgsl", text(
         HEAD.format(text=NARROW),
-        [PRODUCT_FUNCTIONS.split("\n\n", 1)[1]],
+        [PRODUCT_FUNCTIONS],
         [WEIGHT_FUNCTIONS],
         [SUM_FUNCTIONS],
         narrow_product("forward", False),
@@ -1070,7 +1065,7 @@ def files():
     )
     yield "conv1x1_narrow.wgsl", text(
         HEAD.format(text=NARROW.replace("3x3 convolution with stride 1 and padding 1", "1x1 convolution")),
-        [PRODUCT_FUNCTIONS.split("\n\n", 1)[1]],
+        [PRODUCT_FUNCTIONS],
         narrow_pointwise("forward", False),
         narrow_pointwise("backward_input", True),
     )
@@ -1082,7 +1077,7 @@ def main():
         path = SHADERS / name
         if "--check" in sys.argv[1:]:
             if not path.exists() or path.read_text() != content:
-                print(f"{path.name} is not what scripts/make_conv3x3.py writes")
+                print(f"{path.name} is not what scripts/make_convolutions.py writes")
                 stale = True
         else:
             path.write_text(content)
