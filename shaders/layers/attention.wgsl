@@ -130,11 +130,6 @@ fn forward(
     }
 }
 
-// acc + w0 * s.x + w1 * s.y + w2 * s.z + w3 * s.w
-fn mac(acc: vec4f, s: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(s.w), fma(w2, vec4f(s.z), fma(w1, vec4f(s.y), fma(w0, vec4f(s.x), acc))));
-}
-
 // out_dot = sum over D of out (q) times its gradient (out).
 @compute @workgroup_size(64)
 fn backward_dot(
