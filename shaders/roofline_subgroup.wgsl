@@ -73,7 +73,8 @@ fn product_narrow(
         let at = k / 4u;
         let h = k % 4u;
         let f = b[k * n + piece];
-        var w: array<vec4f, COLUMNS4>;
+        // As many as are written, also where another entry wants narrower tiles.
+        var w: array<vec4f, 4>;
         w[0u] = subgroupBroadcast(f, 0u);
         w[1u] = subgroupBroadcast(f, 1u);
         w[2u] = subgroupBroadcast(f, 2u);

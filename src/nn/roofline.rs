@@ -132,7 +132,7 @@ fn emit_product(plan: &mut PlanBuilder, kernel: &Kernel, size: [usize; 3], abc: 
         &params,
         &[(1, abc[0].into()), (2, abc[1].into()), (3, abc[2].into())],
         rows / kernel.tile.0 * column_tiles,
-        2 * (rows * columns * depth) as u64,
+        2 * rows as u64 * columns as u64 * depth as u64,
     );
 }
 
@@ -188,22 +188,86 @@ pub struct RooflineJob {
 }
 
 impl RooflineJob {
-    /// Cuts the work into submissions of about so many seconds, whose times are added up, so that others have their
-    /// turn in between; times are taken by `clock`.
-    #[must_use]
-    pub const fn in_slices(mut self, seconds: f64, clock: Clock) -> Self {
-        self.slice = Some(seconds);
-        self.clock = clock;
-        self
-    }
-
     /// Allocates what it takes: a hundred to two hundred MB, given back at its end.
     ///
     /// # Errors
     /// No memory.
     pub fn new(gpu: &Arc<Gpu>) -> Result<Self> {
-        let software = gpu.capabilities.software;
-        let (side, repeats) = if software { (1024, 1) } else { (2048, 4) };
+        let (side, repeats) = if gpu.capabilities.software {
+            Self::SMALL
+        } else {
+            Self::LARGE
+        };
+        Self::of_size(gpu, side, repeats)
+    }
+
+    /// [`RooflineJob::new`] beside others, who have their turn in between: the work is cut into submissions of about
+    /// `seconds`, whose times, taken by `clock`, are added up. A page does not say whether a device is a slow one, so
+    /// that is found out first; on such a one, kernels far from the best are not run again.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn in_slices(gpu: &Arc<Gpu>, seconds: f64, clock: Clock) -> Result<Self> {
+        let (side, repeats) = Self::SMALL;
+        let mut job = Self::of_size(gpu, side, repeats)?;
+        job.slice = Some(seconds);
+        job.clock = clock;
+        Ok(job)
+    }
+
+    /// Side of the product, and how often it is done, on software adapters and on others.
+    const SMALL: (usize, usize) = (1024, 1);
+    const LARGE: (usize, usize) = (2048, 4);
+    /// Operations a second of a device that is large enough for the large product.
+    const FAST: f64 = 1e11;
+    /// So many times as slow as the best, a kernel is not run again.
+    const HOPELESS: f64 = 3.0;
+
+    /// Seconds of the quickest product so far, and operations in it.
+    fn quickest(&self) -> Option<(f64, f64)> {
+        let products = &self.trials[..self.trials.len() - 1];
+        let of = |t: &Trial| {
+            Some((
+                t.times.get(1..)?.iter().copied().reduce(f64::min)?,
+                t.amount,
+            ))
+        };
+        let times = products.iter().filter_map(of);
+        times.min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// Before a run, of a job in slices: takes to the large product on a fast device, and passes hopeless kernels over.
+    fn look_ahead(&mut self) -> Result<()> {
+        let (Some(slice), count) = (self.slice, self.trials.len()) else {
+            return Ok(());
+        };
+        let Some((best, amount)) = self.quickest().filter(|_| self.runs >= 2 * count) else {
+            return Ok(());
+        };
+        if self.side == Self::SMALL.0 && amount / best > Self::FAST {
+            // Memory first.
+            self.trials.clear();
+            let (side, repeats) = Self::LARGE;
+            *self = Self {
+                slice: Some(slice),
+                clock: self.clock,
+                ..Self::of_size(&self.gpu, side, repeats)?
+            };
+            return Ok(());
+        }
+        while self.runs < RUNS * count {
+            let i = self.runs % count;
+            let last = self.trials[i].times.last().copied().unwrap_or(0.0);
+            if i + 1 == count || last < Self::HOPELESS * best {
+                break;
+            }
+            self.trials[i].times.push(last);
+            self.runs += 1;
+        }
+        Ok(())
+    }
+
+    fn of_size(gpu: &Arc<Gpu>, side: usize, repeats: usize) -> Result<Self> {
         let words = (gpu.max_binding() / 4).min(16 << 20) as usize / 2048 * 2048;
         let mut trials = Vec::new();
         for kernel in kernels(gpu, false) {
@@ -285,6 +349,16 @@ impl RooflineJob {
                 self.runs += 1;
             }
             self.work = None;
+        }
+        if self.cursor == Cursor::default() {
+            self.look_ahead()?;
+            if self
+                .trials
+                .iter()
+                .any(|t| t.plan.warmed().0 < t.plan.warmed().1)
+            {
+                return Ok(None);
+            }
         }
         let count = self.trials.len();
         if self.runs < RUNS * count {
@@ -386,6 +460,42 @@ mod tests {
             vec![to]
         });
         assert_eq!(out[0], words);
+    }
+
+    #[test]
+    fn in_slices_the_rates_are_nearly_those_of_whole_runs() {
+        let gpu = gpu();
+        let mut job = RooflineJob::in_slices(&gpu, 0.02, Clock::Submissions).expect("a job");
+        let (mut cut, mut passed) = (0, 0);
+        let found = loop {
+            let before = job.runs;
+            if let Some(found) = job.pump(Duration::from_millis(100)).expect("rates") {
+                break found;
+            }
+            cut += usize::from(job.work.as_ref().is_some_and(|w| !w.1));
+            passed += (job.runs - before).saturating_sub(1);
+            gpu.wait();
+        };
+        assert!(
+            found.flops_per_s > 1e8 && found.bytes_per_s > 1e8,
+            "{found:?}"
+        );
+        assert!(job.trials.iter().all(|t| t.times.len() == RUNS));
+        if gpu.capabilities.software {
+            assert!(cut > RUNS, "{cut} submissions were parts of a run");
+            // The kernels that such adapters get lie close together, or some are not run again.
+            assert!(passed <= RUNS * job.trials.len());
+            assert_eq!(found.side, RooflineJob::SMALL.0);
+        }
+    }
+
+    #[test]
+    fn the_operations_of_the_large_product_are_counted_where_words_are_short() {
+        let mut plan = PlanBuilder::new();
+        let abc = ["A", "B", "C"].map(|label| plan.tensor(label, 2048 * 2048));
+        let kernel = kernels(&gpu(), false).remove(0);
+        emit_product(&mut plan, &kernel, [2048; 3], abc);
+        assert_eq!(plan.flops(), 17_179_869_184);
     }
 
     #[test]

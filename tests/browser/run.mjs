@@ -163,7 +163,7 @@ test("the reverse process gives the native images", async ({ context, address, f
 test("the network's kernels are timed", async ({ context, address }) => {
   const lab = await Lab.open(context, address, { hash: "#room=network&profile=evaluation,1" });
   await lab.press("Profile", "Button");
-  const there = (s) => s.rooms.network.profile.shown && !s.rooms.network.profile.running;
+  const there = (s) => s.rooms?.network.profile.shown && !s.rooms.network.profile.running;
   const { shown } = (await lab.until("a profile", there, 300_000)).rooms.network.profile;
   await shoot(lab, "profile");
   console.log(`    ${shown.dispatches} dispatches, ${(1e3 * shown.seconds).toFixed(1)} ms by ${shown.clock}`);

@@ -186,7 +186,7 @@ impl ProfileJob {
         let stage = match roofline {
             Some(_) => Stage::Begin,
             None => {
-                let job = RooflineJob::new(gpu)?.in_slices(SLICE, clock);
+                let job = RooflineJob::in_slices(gpu, SLICE, clock)?;
                 Stage::Roofline(Box::new(job))
             }
         };
