@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     command::{ForwardRequest, PreviewSettings, ProbeRequest, ReverseRequest},
     config::TrainConfig,
-    lab::event::LabEvent,
+    lab::event::{LabEvent, LabTrainEvent},
     trainer::StepReport,
 };
 use crate::{
@@ -92,6 +92,16 @@ pub enum Event {
         /// Why, one sentence.
         message: String,
     },
+}
+
+impl Event {
+    /// News of a training step, of which there may be a hundred a second: it is seen soon enough with the next frame.
+    pub const fn may_wait(&self) -> bool {
+        matches!(
+            self,
+            Self::Train(TrainEvent::Step(..)) | Self::Lab(LabEvent::Train(LabTrainEvent::Step(..)))
+        )
+    }
 }
 
 /// News of a measurement.

@@ -19,10 +19,20 @@ use crate::ui::{
 };
 
 /// Wakes the interface when the session has something to tell.
-pub fn waker(ctx: &egui::Context) -> impl Fn() + Send + 'static {
+pub fn waker(ctx: &egui::Context) -> impl Fn(bool) + Send + 'static {
     let ctx = ctx.clone();
-    move || ctx.request_repaint()
+    move |urgent| {
+        if urgent {
+            ctx.request_repaint();
+        } else {
+            // On a software adapter a frame costs as much as a step or two.
+            ctx.request_repaint_after(NEWS);
+        }
+    }
 }
+
+/// News of training are shown that soon.
+const NEWS: Duration = Duration::from_millis(60);
 
 /// The session's events since the last call; once a frame.
 pub fn poll(link: &mut Link) -> Vec<Event> {

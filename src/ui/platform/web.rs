@@ -32,9 +32,9 @@ use crate::ui::{
 };
 
 /// Wakes the interface when the session has something to tell.
-pub fn waker(ctx: &egui::Context) -> impl Fn() + 'static {
+pub fn waker(ctx: &egui::Context) -> impl Fn(bool) + 'static {
     let ctx = ctx.clone();
-    move || ctx.request_repaint()
+    move |_| ctx.request_repaint()
 }
 
 /// What the page's calls work on.
