@@ -37,6 +37,11 @@ pub fn waker(ctx: &egui::Context) -> impl Fn(bool) + 'static {
     move |_| ctx.request_repaint()
 }
 
+/// Draws a frame at once.
+pub fn repaint(ctx: &egui::Context) {
+    ctx.request_repaint();
+}
+
 /// What the page's calls work on.
 struct Page {
     link: Link,
