@@ -98,9 +98,9 @@ impl Default for Hold {
 #[cfg(not(target_arch = "wasm32"))]
 impl Hold {
     const LONGEST: Duration = Duration::from_millis(150);
-    /// With slices of [`Pace::INTERACTIVE`](super::pacer::Pace::INTERACTIVE) about a quarter of the time, however many
-    /// frames follow each other: egui draws up to three for each move of the pointer.
-    const STARVED: Duration = Duration::from_millis(30);
+    /// With slices of [`Pace::INTERACTIVE`](super::pacer::Pace::INTERACTIVE) a sixth of the time, however many
+    /// frames follow each other.
+    const STARVED: Duration = Duration::from_millis(40);
     /// How often the device is asked whether the frame is done.
     const LOOK: Duration = Duration::from_millis(1);
 

@@ -125,7 +125,7 @@ pub fn preset(name: &str) -> Option<&'static Preset> {
 
 /// Cosine schedule (Nichol, Dhariwal 2021) and v prediction (Salimans, Ho 2022, section 4). With the paper's linear
 /// schedule and ε few of a mini-batch's points have a t at which the shape is decided, and the error of x̂_0 is that of
-/// ε̂ times √((1 − ᾱ)/ᾱ): after the same steps the samples lie two to three times as far from the data.
+/// ε̂ times √((1 − ᾱ)/ᾱ): after the same steps the samples lie about twice as far from the data.
 fn scheduler() -> SchedulerConfig {
     SchedulerConfig {
         beta_schedule: "squaredcos_cap_v2".to_owned(),

@@ -163,12 +163,18 @@ fn at(&[x0, eps]: &[Point; 2], bar: f32) -> Point {
 
 /// The particle under the pointer, or that nearest to it within reach.
 fn pointed_at(scene: &Scene, particles: &[[Point; 2]], bar: f32) -> Option<usize> {
-    let pointer = scene.response.hover_pos()?;
-    let far = |p: &[Point; 2]| scene.place(at(p, bar)).distance_sq(pointer);
-    (particles.iter().map(far).enumerate())
-        .filter(|(_, d)| *d <= REACH * REACH)
-        .min_by(|a, b| a.1.total_cmp(&b.1))
-        .map(|(i, _)| i)
+    let [x, y] = scene.point(scene.response.hover_pos()?);
+    let (a, s) = (bar.sqrt(), (1.0 - bar).max(0.0).sqrt());
+    let reach = REACH / scene.scale();
+    let (mut nearest, mut best) = (None, reach * reach);
+    for (i, [x0, eps]) in particles.iter().enumerate() {
+        let (dx, dy) = (a * x0[0] + s * eps[0] - x, a * x0[1] + s * eps[1] - y);
+        let far = dx * dx + dy * dy;
+        if far <= best {
+            (nearest, best) = (Some(i), far);
+        }
+    }
+    nearest
 }
 
 /// The whole way of a particle, strong up to t; `curve` is ᾱ over t.
