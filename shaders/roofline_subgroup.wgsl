@@ -1,4 +1,5 @@
-// The product of `roofline`, with one operand spread by a subgroup.
+// The product of `roofline`, with one operand spread by a subgroup. LANES, 8 or 4, is the number of lanes that share
+// it; ROWS and COLUMNS4 are the tile of a thread. Loops over them are unrolled.
 struct Params {
     rows: u32,          // of A and C
     columns4: u32,      // columns of B and C / 4
@@ -10,16 +11,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> b: array<vec4f>;  // [depth, columns]
 @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;  // [rows, columns]
 
-// acc + v.x * w0 + v.y * w1 + v.z * w2 + v.w * w3
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
+// How many of the columns come with one load: the lanes beyond the first four have those of the second.
+const PAIR: u32 = LANES / 4u;
 
-// The lane that holds the first row of the second column.
-const FIRST: u32 = select(0u, 4u, LANES == 8u);
-
-// C = A B. One thread makes 8 rows by 8 columns in registers; the lanes of a subgroup have the same columns, and each
-// loads its part of B for all. LANES is 8, or 4 where subgroups are smaller. Rows are a multiple of 512, columns of 8.
+// C = A B. The lanes of a subgroup have the same columns, and each loads its part of B for all. Rows are a multiple of
+// 64 tiles.
 @compute @workgroup_size(64)
 fn product(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -28,225 +24,70 @@ fn product(
     @builtin(subgroup_invocation_id) id: u32,
 ) {
     let tile = tile_index(workgroup, workgroups);
-    let column = tile % params.column_tiles * 2u;
-    let row = (tile / params.column_tiles * 64u + lane) * 8u;
+    let column = tile % params.column_tiles * COLUMNS4;
+    let row = (tile / params.column_tiles * 64u + lane) * ROWS;
     let n = params.columns4;
     let depth = params.depth4;
-    let line = (id & 3u) * n + column;
-    let first = line + select((id >> 2u) & 1u, 0u, LANES == 4u);
-    var p0 = vec4f();
-    var q0 = vec4f();
-    var p1 = vec4f();
-    var q1 = vec4f();
-    var p2 = vec4f();
-    var q2 = vec4f();
-    var p3 = vec4f();
-    var q3 = vec4f();
-    var p4 = vec4f();
-    var q4 = vec4f();
-    var p5 = vec4f();
-    var q5 = vec4f();
-    var p6 = vec4f();
-    var q6 = vec4f();
-    var p7 = vec4f();
-    var q7 = vec4f();
+    let piece = (id & 3u) * n + column;
+    let second = select((id >> 2u) & 1u, 0u, LANES == 4u);
+    var sums: array<vec4f, ROWS * COLUMNS4>;
     for (var k = 0u; k < depth; k++) {
-        let w = 4u * k * n;
-        let f = b[w + first];
-        let g = select(f, b[w + line + 1u], LANES == 4u);
-        let w0 = subgroupBroadcast(f, 0u);
-        let w1 = subgroupBroadcast(f, 1u);
-        let w2 = subgroupBroadcast(f, 2u);
-        let w3 = subgroupBroadcast(f, 3u);
-        let x0 = subgroupBroadcast(g, FIRST + 0u);
-        let x1 = subgroupBroadcast(g, FIRST + 1u);
-        let x2 = subgroupBroadcast(g, FIRST + 2u);
-        let x3 = subgroupBroadcast(g, FIRST + 3u);
-        var v = vec4f();
-        v = a[(row + 0u) * depth + k];
-        p0 = mac(p0, v, w0, w1, w2, w3);
-        q0 = mac(q0, v, x0, x1, x2, x3);
-        v = a[(row + 1u) * depth + k];
-        p1 = mac(p1, v, w0, w1, w2, w3);
-        q1 = mac(q1, v, x0, x1, x2, x3);
-        v = a[(row + 2u) * depth + k];
-        p2 = mac(p2, v, w0, w1, w2, w3);
-        q2 = mac(q2, v, x0, x1, x2, x3);
-        v = a[(row + 3u) * depth + k];
-        p3 = mac(p3, v, w0, w1, w2, w3);
-        q3 = mac(q3, v, x0, x1, x2, x3);
-        v = a[(row + 4u) * depth + k];
-        p4 = mac(p4, v, w0, w1, w2, w3);
-        q4 = mac(q4, v, x0, x1, x2, x3);
-        v = a[(row + 5u) * depth + k];
-        p5 = mac(p5, v, w0, w1, w2, w3);
-        q5 = mac(q5, v, x0, x1, x2, x3);
-        v = a[(row + 6u) * depth + k];
-        p6 = mac(p6, v, w0, w1, w2, w3);
-        q6 = mac(q6, v, x0, x1, x2, x3);
-        v = a[(row + 7u) * depth + k];
-        p7 = mac(p7, v, w0, w1, w2, w3);
-        q7 = mac(q7, v, x0, x1, x2, x3);
+        var w: array<vec4f, COLUMNS4 * 4>;
+        for (var j = 0u; j < COLUMNS4; j++) {
+            let f = b[4u * k * n + piece + j / PAIR * PAIR + second];
+            w[j * 4u] = subgroupBroadcast(f, j % PAIR * 4u);
+            w[j * 4u + 1u] = subgroupBroadcast(f, j % PAIR * 4u + 1u);
+            w[j * 4u + 2u] = subgroupBroadcast(f, j % PAIR * 4u + 2u);
+            w[j * 4u + 3u] = subgroupBroadcast(f, j % PAIR * 4u + 3u);
+        }
+        for (var i = 0u; i < ROWS; i++) {
+            let v = a[(row + i) * depth + k];
+            for (var j = 0u; j < COLUMNS4; j++) {
+                sums[i * COLUMNS4 + j] = mac(sums[i * COLUMNS4 + j], v, w[j * 4u], w[j * 4u + 1u], w[j * 4u + 2u], w[j * 4u + 3u]);
+            }
+        }
     }
-    c[(row + 0u) * n + column] = p0;
-    c[(row + 0u) * n + column + 1u] = q0;
-    c[(row + 1u) * n + column] = p1;
-    c[(row + 1u) * n + column + 1u] = q1;
-    c[(row + 2u) * n + column] = p2;
-    c[(row + 2u) * n + column + 1u] = q2;
-    c[(row + 3u) * n + column] = p3;
-    c[(row + 3u) * n + column + 1u] = q3;
-    c[(row + 4u) * n + column] = p4;
-    c[(row + 4u) * n + column + 1u] = q4;
-    c[(row + 5u) * n + column] = p5;
-    c[(row + 5u) * n + column + 1u] = q5;
-    c[(row + 6u) * n + column] = p6;
-    c[(row + 6u) * n + column + 1u] = q6;
-    c[(row + 7u) * n + column] = p7;
-    c[(row + 7u) * n + column + 1u] = q7;
+    for (var i = 0u; i < ROWS; i++) {
+        for (var j = 0u; j < COLUMNS4; j++) {
+            c[(row + i) * n + column + j] = sums[i * COLUMNS4 + j];
+        }
+    }
 }
 
-// The same with 8 rows by 16 columns a thread.
+// The same, one column of A at a time, with COLUMNS4 = 4: a short loop.
 @compute @workgroup_size(64)
-fn product_wide(
+fn product_narrow(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
     @builtin(subgroup_invocation_id) id: u32,
 ) {
     let tile = tile_index(workgroup, workgroups);
-    let column = tile % params.column_tiles * 4u;
-    let row = (tile / params.column_tiles * 64u + lane) * 8u;
+    let column = tile % params.column_tiles * COLUMNS4;
+    let row = (tile / params.column_tiles * 64u + lane) * ROWS;
     let n = params.columns4;
     let depth = params.depth4;
-    let line = (id & 3u) * n + column;
-    let first = line + select((id >> 2u) & 1u, 0u, LANES == 4u);
-    var p0 = vec4f();
-    var q0 = vec4f();
-    var r0 = vec4f();
-    var s0 = vec4f();
-    var p1 = vec4f();
-    var q1 = vec4f();
-    var r1 = vec4f();
-    var s1 = vec4f();
-    var p2 = vec4f();
-    var q2 = vec4f();
-    var r2 = vec4f();
-    var s2 = vec4f();
-    var p3 = vec4f();
-    var q3 = vec4f();
-    var r3 = vec4f();
-    var s3 = vec4f();
-    var p4 = vec4f();
-    var q4 = vec4f();
-    var r4 = vec4f();
-    var s4 = vec4f();
-    var p5 = vec4f();
-    var q5 = vec4f();
-    var r5 = vec4f();
-    var s5 = vec4f();
-    var p6 = vec4f();
-    var q6 = vec4f();
-    var r6 = vec4f();
-    var s6 = vec4f();
-    var p7 = vec4f();
-    var q7 = vec4f();
-    var r7 = vec4f();
-    var s7 = vec4f();
-    for (var k = 0u; k < depth; k++) {
-        let w = 4u * k * n;
-        let f = b[w + first];
-        let g = select(f, b[w + line + 1u], LANES == 4u);
-        let h = b[w + first + 2u];
-        let e = select(h, b[w + line + 3u], LANES == 4u);
-        let w0 = subgroupBroadcast(f, 0u);
-        let w1 = subgroupBroadcast(f, 1u);
-        let w2 = subgroupBroadcast(f, 2u);
-        let w3 = subgroupBroadcast(f, 3u);
-        let x0 = subgroupBroadcast(g, FIRST + 0u);
-        let x1 = subgroupBroadcast(g, FIRST + 1u);
-        let x2 = subgroupBroadcast(g, FIRST + 2u);
-        let x3 = subgroupBroadcast(g, FIRST + 3u);
-        let y0 = subgroupBroadcast(h, 0u);
-        let y1 = subgroupBroadcast(h, 1u);
-        let y2 = subgroupBroadcast(h, 2u);
-        let y3 = subgroupBroadcast(h, 3u);
-        let z0 = subgroupBroadcast(e, FIRST + 0u);
-        let z1 = subgroupBroadcast(e, FIRST + 1u);
-        let z2 = subgroupBroadcast(e, FIRST + 2u);
-        let z3 = subgroupBroadcast(e, FIRST + 3u);
-        var v = vec4f();
-        v = a[(row + 0u) * depth + k];
-        p0 = mac(p0, v, w0, w1, w2, w3);
-        q0 = mac(q0, v, x0, x1, x2, x3);
-        r0 = mac(r0, v, y0, y1, y2, y3);
-        s0 = mac(s0, v, z0, z1, z2, z3);
-        v = a[(row + 1u) * depth + k];
-        p1 = mac(p1, v, w0, w1, w2, w3);
-        q1 = mac(q1, v, x0, x1, x2, x3);
-        r1 = mac(r1, v, y0, y1, y2, y3);
-        s1 = mac(s1, v, z0, z1, z2, z3);
-        v = a[(row + 2u) * depth + k];
-        p2 = mac(p2, v, w0, w1, w2, w3);
-        q2 = mac(q2, v, x0, x1, x2, x3);
-        r2 = mac(r2, v, y0, y1, y2, y3);
-        s2 = mac(s2, v, z0, z1, z2, z3);
-        v = a[(row + 3u) * depth + k];
-        p3 = mac(p3, v, w0, w1, w2, w3);
-        q3 = mac(q3, v, x0, x1, x2, x3);
-        r3 = mac(r3, v, y0, y1, y2, y3);
-        s3 = mac(s3, v, z0, z1, z2, z3);
-        v = a[(row + 4u) * depth + k];
-        p4 = mac(p4, v, w0, w1, w2, w3);
-        q4 = mac(q4, v, x0, x1, x2, x3);
-        r4 = mac(r4, v, y0, y1, y2, y3);
-        s4 = mac(s4, v, z0, z1, z2, z3);
-        v = a[(row + 5u) * depth + k];
-        p5 = mac(p5, v, w0, w1, w2, w3);
-        q5 = mac(q5, v, x0, x1, x2, x3);
-        r5 = mac(r5, v, y0, y1, y2, y3);
-        s5 = mac(s5, v, z0, z1, z2, z3);
-        v = a[(row + 6u) * depth + k];
-        p6 = mac(p6, v, w0, w1, w2, w3);
-        q6 = mac(q6, v, x0, x1, x2, x3);
-        r6 = mac(r6, v, y0, y1, y2, y3);
-        s6 = mac(s6, v, z0, z1, z2, z3);
-        v = a[(row + 7u) * depth + k];
-        p7 = mac(p7, v, w0, w1, w2, w3);
-        q7 = mac(q7, v, x0, x1, x2, x3);
-        r7 = mac(r7, v, y0, y1, y2, y3);
-        s7 = mac(s7, v, z0, z1, z2, z3);
+    let piece = column + (id & 3u);
+    var sums: array<vec4f, ROWS * COLUMNS4>;
+    for (var k = 0u; k < 4u * depth; k++) {
+        let at = k / 4u;
+        let h = k % 4u;
+        let f = b[k * n + piece];
+        var w: array<vec4f, COLUMNS4>;
+        w[0u] = subgroupBroadcast(f, 0u);
+        w[1u] = subgroupBroadcast(f, 1u);
+        w[2u] = subgroupBroadcast(f, 2u);
+        w[3u] = subgroupBroadcast(f, 3u);
+        for (var i = 0u; i < ROWS; i++) {
+            let v = vec4f(a[(row + i) * depth + at][h]);
+            for (var j = 0u; j < COLUMNS4; j++) {
+                sums[i * COLUMNS4 + j] = fma(w[j], v, sums[i * COLUMNS4 + j]);
+            }
+        }
     }
-    c[(row + 0u) * n + column + 0u] = p0;
-    c[(row + 0u) * n + column + 1u] = q0;
-    c[(row + 0u) * n + column + 2u] = r0;
-    c[(row + 0u) * n + column + 3u] = s0;
-    c[(row + 1u) * n + column + 0u] = p1;
-    c[(row + 1u) * n + column + 1u] = q1;
-    c[(row + 1u) * n + column + 2u] = r1;
-    c[(row + 1u) * n + column + 3u] = s1;
-    c[(row + 2u) * n + column + 0u] = p2;
-    c[(row + 2u) * n + column + 1u] = q2;
-    c[(row + 2u) * n + column + 2u] = r2;
-    c[(row + 2u) * n + column + 3u] = s2;
-    c[(row + 3u) * n + column + 0u] = p3;
-    c[(row + 3u) * n + column + 1u] = q3;
-    c[(row + 3u) * n + column + 2u] = r3;
-    c[(row + 3u) * n + column + 3u] = s3;
-    c[(row + 4u) * n + column + 0u] = p4;
-    c[(row + 4u) * n + column + 1u] = q4;
-    c[(row + 4u) * n + column + 2u] = r4;
-    c[(row + 4u) * n + column + 3u] = s4;
-    c[(row + 5u) * n + column + 0u] = p5;
-    c[(row + 5u) * n + column + 1u] = q5;
-    c[(row + 5u) * n + column + 2u] = r5;
-    c[(row + 5u) * n + column + 3u] = s5;
-    c[(row + 6u) * n + column + 0u] = p6;
-    c[(row + 6u) * n + column + 1u] = q6;
-    c[(row + 6u) * n + column + 2u] = r6;
-    c[(row + 6u) * n + column + 3u] = s6;
-    c[(row + 7u) * n + column + 0u] = p7;
-    c[(row + 7u) * n + column + 1u] = q7;
-    c[(row + 7u) * n + column + 2u] = r7;
-    c[(row + 7u) * n + column + 3u] = s7;
+    for (var i = 0u; i < ROWS; i++) {
+        for (var j = 0u; j < COLUMNS4; j++) {
+            c[(row + i) * n + column + j] = sums[i * COLUMNS4 + j];
+        }
+    }
 }

@@ -8,7 +8,7 @@ use web_time::Instant;
 use crate::{
     Result,
     data::{Dataset, Images},
-    diffusion::{SchedulerConfig, loss_weight::LossType},
+    diffusion::{SchedulerConfig, TimestepDistribution, loss_weight::LossType},
     gpu::{Gpu, timing::Clock},
     nn::{
         Plan, init,
@@ -67,6 +67,7 @@ impl BenchModel {
             ema_decay: 0.999,
             flip: 0.0,
             loss: LossType::Simple,
+            draw: TimestepDistribution::Uniform,
             checkpoint_activations,
             seed: 0,
         }

@@ -26,6 +26,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> x_t: array<vec4f>;    // [B, H, W, C]
 @group(0) @binding(7) var<storage, read_write> goal: array<vec4f>;   // [B, H, W, C], the target
 @group(0) @binding(8) var<storage, read_write> state: StepState;
+@group(0) @binding(9) var<storage, read_write> quantiles: array<u32>;  // [T], t by its share of the draws
 
 fn vec4s() -> u32 {
     return params.height * params.width * params.c4;
@@ -79,7 +80,7 @@ fn load(
     x0[i] = select(vec4f(), v, is_channel(i, params.c4, params.channels));
 }
 
-// t of each sample, uniform in 0 .. T - 1.
+// t of each sample: the quantile of a number that is uniform in 0 .. T - 1.
 @compute @workgroup_size(64)
 fn timesteps(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -93,14 +94,14 @@ fn timesteps(
     let sample = state.batch_offset + n;
     let word = words4(seed(), params.stream, random_step(), sample, 0u).x;
     if (params.flags & 1u) == 0u {
-        t[n] = random_below(word, params.timesteps);
+        t[n] = quantiles[random_below(word, params.timesteps)];
         return;
     }
     // One sample from each of as many equal parts as the step has samples.
     let total = max(state.batch_total, 1u);
     let u = f32(sample % total) + uniform_from_words(vec4u(word)).x;
     let share = f32(params.timesteps) / f32(total);
-    t[n] = min(u32(u * share), params.timesteps - 1u);
+    t[n] = quantiles[min(u32(u * share), params.timesteps - 1u)];
 }
 
 fn store(i: u32, z: vec4f) {

@@ -7,8 +7,8 @@
 // bounded block of pairs and queries.
 //
 // Exponentials are of base 2; log-sum-exps are too, of scores times log2(e).
-// HEAD_DIM4 and ROWS are put before this source. Loops over them have constant bounds and are
-// unrolled by compilers, so that their arrays are registers.
+// HEAD_DIM4 and ROWS are put before this source. Short loops over them are unrolled (gpu/unroll.rs),
+// so that their arrays are registers.
 struct Params {
     tokens: u32,       // N
     heads: u32,
@@ -128,11 +128,6 @@ fn forward(
             lse[pair * params.tokens + query] = highest[i] + log2(total[i]);
         }
     }
-}
-
-// acc + w0 * s.x + w1 * s.y + w2 * s.z + w3 * s.w
-fn mac(acc: vec4f, s: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(s.w), fma(w2, vec4f(s.z), fma(w1, vec4f(s.y), fma(w0, vec4f(s.x), acc))));
 }
 
 // out_dot = sum over D of out (q) times its gradient (out).
@@ -278,9 +273,8 @@ fn backward_key_value(
             let p = exp2(s);
             let ds = p * g;
             for (var d = 0u; d < HEAD_DIM4; d++) {
-                let n = i * HEAD_DIM4 + d;
-                key_sums[n] = fma(vec4f(ds), qs[d], key_sums[n]);
-                value_sums[n] = fma(vec4f(p), gs[d], value_sums[n]);
+                key_sums[i * HEAD_DIM4 + d] = fma(vec4f(ds), qs[d], key_sums[i * HEAD_DIM4 + d]);
+                value_sums[i * HEAD_DIM4 + d] = fma(vec4f(p), gs[d], value_sums[i * HEAD_DIM4 + d]);
             }
         }
     }

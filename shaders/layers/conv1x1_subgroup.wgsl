@@ -1,4 +1,4 @@
-// 1x1 convolution, channels last: also the linear layer. Written by scripts/make_conv3x3.py. One
+// 1x1 convolution, channels last: also the linear layer. Written by scripts/make_convolutions.py. One
 // thread makes 8 pixels by 16 channels.
 // The weights, the same for all lanes, are loaded once a subgroup and spread by broadcasts. LANES
 // is 8, or 4 where subgroups are smaller.
@@ -34,11 +34,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, sample_c4], added to every pixel, or its gradient
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
-
-// acc + w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
 
 fn store(acc: vec4f, row: u32, column: u32) {
     if column >= params.out_c4 {

@@ -32,11 +32,6 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
 
-// acc + w0 * x.x + w1 * x.y + w2 * x.z + w3 * x.w
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
-
 fn epilogue(acc: vec4f, row: u32, column: u32) {
     var v = acc;
     let at = row * params.out_c4 + column;

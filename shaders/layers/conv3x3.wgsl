@@ -1,4 +1,4 @@
-// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_convolutions.py.
 // One thread makes 8 neighbouring pixels of a line by 8 channels, and slides a window of 10 pixels
 // over the three taps of a kernel row: 10 loads of the input serve 24 products. STRIP is 8, or 7 for
 // widths that it divides better. `backward_input_down` belongs to stride 2.
@@ -34,11 +34,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> sample: array<vec4f>;    // [B, sample_c4], added to every pixel, or its gradient
 @group(0) @binding(5) var<storage, read_write> residual: array<vec4f>;  // [B, H, W, Cout], added
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
-
-// acc + w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
 
 fn store(acc: vec4f, row: u32, column: u32) {
     if column >= params.out_c4 {

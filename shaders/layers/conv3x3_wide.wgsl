@@ -1,5 +1,5 @@
 // The weight gradient of 3x3 convolutions with stride 1 and padding 1, channels last. Written by
-// scripts/make_conv3x3.py. It is for adapters that pay for loads more than for registers.
+// scripts/make_convolutions.py. It is for adapters that pay for loads more than for registers.
 // LANES is 8, or 4 where subgroups are smaller.
 //
 // Loops are kept under 32768 turns a thread: some drivers stop a shader's loops at 65535.

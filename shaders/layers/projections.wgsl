@@ -24,11 +24,6 @@ struct Column {
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;      // [B, I]
 @group(0) @binding(6) var<storage, read_write> table: array<Column>;
 
-// acc + w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
-
 // One thread makes 4 samples of a column.
 @compute @workgroup_size(64)
 fn forward(

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use noiselab::{
     data::LoadOptions,
-    diffusion::{Objective, VarianceType, loss_weight::LossType},
+    diffusion::{Objective, TimestepDistribution, VarianceType, loss_weight::LossType},
     nn::lr_schedule::LearningRateDecay,
     session::{
         TrainError, budget,
@@ -108,6 +108,15 @@ pub struct TrainArgs {
     /// simple + L·vlb, such as hybrid:0.001 [default: simple]
     #[arg(long, value_name = "LOSS", value_parser = loss, help_heading = "Diffusion")]
     loss: Option<LossType>,
+    /// How often each timestep is drawn: uniform, or log-snr:MEAN,STD for a normal ln(ᾱ/(1 − ᾱ)); log-snr:-2,1.5 puts
+    /// the work where shapes are decided. With another than uniform the loss has to be simple [default: uniform]
+    #[arg(
+        long,
+        value_name = "DRAW",
+        allow_hyphen_values = true,
+        help_heading = "Diffusion"
+    )]
+    timestep_draw: Option<TimestepDistribution>,
     /// What the network predicts: the noise, the image, or a mixture of both [default: epsilon]
     #[arg(long, value_parser = names(Objective::ALL.map(Objective::name)), help_heading = "Diffusion")]
     objective: Option<String>,
@@ -422,6 +431,7 @@ fn apply(
     set(&mut config.flip, args.flip.as_ref());
     set(&mut config.seed, args.seed.as_ref());
     set(&mut config.loss, args.loss.as_ref());
+    set(&mut config.draw, args.timestep_draw.as_ref());
     let scheduler = &mut config.scheduler;
     if let Some(name) = &args.objective {
         scheduler.prediction_type = Objective::by_name(name)?;
@@ -459,6 +469,7 @@ fn flag_of(path: &str) -> &str {
         ("train.ema_decay", "--ema"),
         ("train.flip", "--flip"),
         ("train.loss", "--loss"),
+        ("train.draw", "--timestep-draw"),
         ("train.checkpoint_activations", "--checkpoint-activations"),
         ("train.seed", "--seed"),
         ("unet.dropout", "--dropout"),
@@ -617,6 +628,7 @@ mod tests {
             "--seed 9",
             "--loss vlb",
             "--loss hybrid:0.5",
+            "--timestep-draw log-snr:-2,1.5",
             "--objective v_prediction",
             "--schedule sigmoid",
             "--timesteps 20",

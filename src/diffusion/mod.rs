@@ -16,11 +16,13 @@ pub mod likelihood;
 pub mod loss_weight;
 pub mod sampler;
 pub mod schedule;
+pub mod timesteps;
 
 pub use config::{SchedulerClass, SchedulerConfig, TimestepSpacing, VarianceType};
 pub use forward::Objective;
 pub use sampler::{SampleStep, Sampler, StepCoefficients};
 pub use schedule::NoiseSchedule;
+pub use timesteps::TimestepDistribution;
 
 /// A request that the diffusion mathematics cannot serve.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{Gpu, GpuError, shaders};
+use super::{Gpu, GpuError, shaders, unroll::unroll};
 
 /// Names one pipeline: a WGSL file, an entry point, and the constants put before the source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -121,14 +121,18 @@ impl Default for KernelCache {
     }
 }
 
-/// The text of a kernel with its constants in front.
+/// The text of a kernel with its constants in front, and loops over them unrolled.
 pub fn source_of(id: &KernelId) -> Option<String> {
     let shader = shaders::find(id.stem)?;
     let mut text = String::with_capacity(shader.source.len() + 64);
     for (name, value) in &id.defines {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));
     }
-    text.push_str(shader.source);
+    if id.defines.is_empty() {
+        text.push_str(shader.source);
+    } else {
+        text.push_str(&unroll(shader.source, &id.defines));
+    }
     Some(text)
 }
 

@@ -9,6 +9,7 @@ pub mod memory;
 pub mod readback;
 pub mod shaders;
 pub mod timing;
+pub mod unroll;
 
 pub use context::{AdapterChoice, Gpu};
 pub use memory::View;

@@ -40,17 +40,19 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("display/cloud"),
     wgsl!("display/tiles"),
     wgsl!("layers/add"),
-    wgsl!("layers/attention"),
+    wgsl!("layers/attention", "mac"),
     wgsl!("layers/concat"),
-    wgsl!("layers/conv1x1_subgroup", "image_sums"),
-    wgsl!("layers/conv2d", "image_sums"),
-    wgsl!("layers/conv3x3", "image_sums"),
-    wgsl!("layers/conv3x3_subgroup"),
+    wgsl!("layers/conv1x1_narrow"),
+    wgsl!("layers/conv1x1_subgroup", "image_sums", "mac"),
+    wgsl!("layers/conv2d", "image_sums", "mac"),
+    wgsl!("layers/conv3x3", "image_sums", "mac"),
+    wgsl!("layers/conv3x3_narrow", "image_sums"),
+    wgsl!("layers/conv3x3_subgroup", "mac"),
     wgsl!("layers/conv3x3_wide", "image_sums"),
     wgsl!("layers/dropout", "rng"),
     wgsl!("layers/fourier", "rng"),
     wgsl!("layers/group_norm"),
-    wgsl!("layers/projections"),
+    wgsl!("layers/projections", "mac"),
     wgsl!("layers/resample"),
     wgsl!("layers/row_sums"),
     wgsl!("layers/scale"),
@@ -58,8 +60,8 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/time_embedding"),
     wgsl!("loss", "channels", "state"),
     wgsl!("optimizer/adam", "state"),
-    wgsl!("roofline"),
-    wgsl!("roofline_subgroup"),
+    wgsl!("roofline", "mac"),
+    wgsl!("roofline_subgroup", "mac"),
 ];
 
 /// Constants that stand before a kernel's source: names and values.
@@ -92,7 +94,14 @@ static CONSTANTS: &[(&str, &[Constants])] = &[
         ],
     ),
     ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
-    ("roofline_subgroup", &[&[("LANES", 4)], &[("LANES", 8)]]),
+    ("roofline", &[&[("ROWS", 8), ("COLUMNS4", 2)]]),
+    (
+        "roofline_subgroup",
+        &[
+            &[("LANES", 4), ("ROWS", 8), ("COLUMNS4", 4)],
+            &[("LANES", 8), ("ROWS", 8), ("COLUMNS4", 4)],
+        ],
+    ),
 ];
 
 impl Shader {
@@ -136,9 +145,11 @@ mod tests {
             ("layers/add", size_of::<add::Params>()),
             ("layers/attention", size_of::<attention::Params>()),
             ("layers/concat", size_of::<concat::Params>()),
+            ("layers/conv1x1_narrow", size_of::<conv2d::Params>()),
             ("layers/conv1x1_subgroup", size_of::<conv2d::Params>()),
             ("layers/conv2d", size_of::<conv2d::Params>()),
             ("layers/conv3x3", size_of::<conv2d::Params>()),
+            ("layers/conv3x3_narrow", size_of::<conv2d::Params>()),
             ("layers/conv3x3_subgroup", size_of::<conv2d::Params>()),
             ("layers/conv3x3_wide", size_of::<conv2d::Params>()),
             ("layers/dropout", size_of::<dropout::Params>()),
@@ -252,7 +263,7 @@ mod tests {
     fn the_unrolled_kernels_are_what_their_script_writes() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let run = std::process::Command::new("python3")
-            .arg(root.join("scripts/make_conv3x3.py"))
+            .arg(root.join("scripts/make_convolutions.py"))
             .arg("--check")
             .output();
         match run {

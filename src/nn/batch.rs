@@ -155,20 +155,22 @@ pub fn load(
 /// How t is spread over a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestepDraw {
-    /// Independent, uniform in 0 … T − 1 (algorithm 1).
-    Uniform,
-    /// One sample from each of `batch_total` equal parts of 0 … T − 1 (Kingma et al. 2021,
-    /// arXiv:2107.00630, appendix I.1, with independent offsets): each is uniform where images come
-    /// in random order, the batch's mean loss varies less.
+    /// Independent draws (algorithm 1).
+    Independent,
+    /// One sample from each of `batch_total` equal parts of the draws (Kingma et al. 2021,
+    /// arXiv:2107.00630, appendix I.1, with independent offsets): each has the same distribution where
+    /// images come in random order, the batch's mean loss varies less.
     Stratified,
 }
 
-/// Emits t of each sample into `t`, `[B]` u32.
+/// Emits t of each sample into `t`, `[B]` u32, for a T of which `quantiles`, `[T]` u32, tells how often each t is drawn
+/// ([`crate::diffusion::TimestepDistribution::quantiles`]).
 pub fn timesteps(
     plan: &mut PlanBuilder,
     (batch, timesteps): (usize, usize),
     how: TimestepDraw,
     (stream, step): (u32, RandomStep),
+    quantiles: TensorId,
     t: TensorId,
     state: TensorId,
 ) {
@@ -180,7 +182,7 @@ pub fn timesteps(
     plan.dispatch(
         kernel("timesteps"),
         &params,
-        &[(3, t.into()), (8, state.into())],
+        &[(3, t.into()), (8, state.into()), (9, quantiles.into())],
         batch.div_ceil(GROUP),
         100 * batch as u64,
     );
@@ -410,16 +412,19 @@ mod tests {
     #[test]
     fn timesteps_are_those_of_the_cpu() {
         let total = 1000;
+        // Not the identity, so that a draw that does without them is seen.
+        let quantiles: Vec<u32> = (0..total as u32).rev().collect();
         let drawn = |how| {
-            let out = run(&[state().words()], |plan, x| {
+            let out = run(&[state().words(), &quantiles], |plan, x| {
                 let t = plan.tensor("t", 80);
                 let random = (stream::TIMESTEP, RandomStep::MicroStep);
-                timesteps(plan, (80, total), how, random, t, x[0]);
+                timesteps(plan, (80, total), how, random, x[1], t, x[0]);
                 vec![t]
             });
             out.into_iter().next().unwrap()
         };
-        let uniform = drawn(TimestepDraw::Uniform);
+        let drawn = |how| -> Vec<u32> { drawn(how).iter().map(|t| 999 - t).collect() };
+        let uniform = drawn(TimestepDraw::Independent);
         let stratified = drawn(TimestepDraw::Stratified);
         for n in 0..80 {
             let word = rng::words4(at(stream::TIMESTEP, 17, 3 + n), 0)[0];

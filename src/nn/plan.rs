@@ -118,6 +118,10 @@ pub struct Variants {
     /// than for registers. Needs `subgroup_lanes`.
     #[serde(default)]
     pub wide_tiles: bool,
+    /// Convolutions take one input channel at a time, for compilers that do badly with long loops. Needs
+    /// `subgroup_lanes`.
+    #[serde(default)]
+    pub narrow_tiles: bool,
     /// Work is parted among few threads, for adapters that compute on the processor: each then loads less.
     #[serde(default)]
     pub few_threads: bool,
@@ -137,6 +141,8 @@ impl Variants {
         Self {
             subgroup_lanes: lanes,
             wide_tiles: lanes > 0 && gpu.capabilities.software,
+            // SwiftShader's subgroups have 4 lanes; products of 4 lanes are half as fast there in longer loops.
+            narrow_tiles: lanes == 4 && gpu.capabilities.software,
             few_threads: gpu.capabilities.software,
             general_convolution: false,
         }
@@ -157,8 +163,13 @@ impl Variants {
                 ..best
             });
             all.push(Self {
+                narrow_tiles: !best.narrow_tiles,
+                ..best
+            });
+            all.push(Self {
                 subgroup_lanes: 0,
                 wide_tiles: false,
+                narrow_tiles: false,
                 ..best
             });
         }
@@ -190,6 +201,9 @@ impl std::fmt::Display for Variants {
         }
         if self.wide_tiles {
             f.write_str(", wide tiles in weight gradients")?;
+        }
+        if self.narrow_tiles {
+            f.write_str(", one channel at a time")?;
         }
         f.write_str(few)
     }

@@ -69,31 +69,48 @@ struct Kernel {
     tile: (usize, usize),
 }
 
+/// Rows of a thread's tile.
+const ROWS: u32 = 8;
+
 /// The kernels that a device can run; `all` of them, or those that may be its best.
 fn kernels(gpu: &Gpu, all: bool) -> Vec<Kernel> {
+    let tiled = |stem, entry, columns4: u32| {
+        KernelId::new(stem, entry)
+            .with("ROWS", ROWS)
+            .with("COLUMNS4", columns4)
+    };
+    let tile = |columns4: u32| (64 * ROWS as usize, 4 * columns4 as usize);
     let mut out = vec![Kernel {
         name: "8x8 register tiles".into(),
-        id: KernelId::new("roofline", "product"),
-        tile: (512, 8),
+        id: tiled("roofline", "product", 2),
+        tile: tile(2),
     }];
-    let lanes = Variants::choose(gpu).subgroup_lanes;
+    let variants = Variants::choose(gpu);
+    let lanes = variants.subgroup_lanes;
     if lanes > 0 {
-        out.push(Kernel {
-            name: format!("8x8 register tiles, one operand shared by {lanes} lanes"),
-            id: KernelId::new("roofline_subgroup", "product").with("LANES", lanes),
-            tile: (512, 8),
-        });
-        out.push(Kernel {
-            name: format!("8x16 register tiles, one operand shared by {lanes} lanes"),
-            id: KernelId::new("roofline_subgroup", "product_wide").with("LANES", lanes),
-            tile: (512, 16),
-        });
+        for columns4 in [2, 4] {
+            out.push(Kernel {
+                name: format!(
+                    "8x{} register tiles, one operand shared by {lanes} lanes",
+                    4 * columns4
+                ),
+                id: tiled("roofline_subgroup", "product", columns4).with("LANES", lanes),
+                tile: tile(columns4),
+            });
+        }
+        if all || variants.narrow_tiles {
+            out.push(Kernel {
+                name: "8x16 register tiles, one column of an operand at a time".into(),
+                id: tiled("roofline_subgroup", "product_narrow", 4).with("LANES", lanes),
+                tile: tile(4),
+            });
+        }
     }
     // Software adapters pay for barriers ten times what they save.
     if all || !gpu.capabilities.software {
         out.push(Kernel {
             name: "64x64 tiles in workgroup memory".into(),
-            id: KernelId::new("roofline", "product_tiled"),
+            id: tiled("roofline", "product_tiled", 2),
             tile: (64, 64),
         });
     }
@@ -129,7 +146,9 @@ fn emit_copy(plan: &mut PlanBuilder, words: usize, from: TensorId, to: TensorId)
         column_tiles: 1,
     };
     plan.dispatch(
-        KernelId::new("roofline", "copy"),
+        KernelId::new("roofline", "copy")
+            .with("ROWS", ROWS)
+            .with("COLUMNS4", 2),
         &params,
         &[(1, from.into()), (3, to.into())],
         vec4s / 512,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     data::Dataset,
-    diffusion::{SchedulerConfig, loss_weight::LossType},
+    diffusion::{SchedulerConfig, TimestepDistribution, loss_weight::LossType},
     nn::{
         lr_schedule::{LearningRate, LearningRateDecay},
         optimizer::AdamConfig,
@@ -38,6 +38,8 @@ pub struct TrainConfig {
     pub flip: f64,
     /// The loss.
     pub loss: LossType,
+    /// How often each timestep is drawn.
+    pub draw: TimestepDistribution,
     /// Keep only the borders of each block's activations and compute the rest again.
     pub checkpoint_activations: bool,
     /// Seed of everything random.
@@ -56,6 +58,9 @@ struct Plain {
     ema_decay: f64,
     flip: f64,
     loss: LossType,
+    // Runs from before there was a choice have none.
+    #[serde(default)]
+    draw: TimestepDistribution,
     checkpoint_activations: bool,
     seed: u64,
 }
@@ -73,6 +78,7 @@ impl TrainConfig {
             ema_decay: self.ema_decay,
             flip: self.flip,
             loss: self.loss,
+            draw: self.draw,
             checkpoint_activations: self.checkpoint_activations,
             seed: self.seed,
         };
@@ -110,6 +116,7 @@ impl TrainConfig {
             ema_decay: plain.ema_decay,
             flip: plain.flip,
             loss: plain.loss,
+            draw: plain.draw,
             checkpoint_activations: plain.checkpoint_activations,
             seed: plain.seed,
         })
@@ -214,6 +221,7 @@ fn base(unet: UNetConfig, batch: usize, lr: f64) -> TrainConfig {
         ema_decay: 0.999,
         flip: 0.0,
         loss: LossType::Simple,
+        draw: TimestepDistribution::Uniform,
         checkpoint_activations: false,
         seed: 0,
     }

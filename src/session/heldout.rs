@@ -95,11 +95,14 @@ impl HeldOut {
                 ("time table", words(model.time_table.len())),
                 ("sqrt(alpha_bar)", words(q_table.len())),
                 ("bound", words(bound_table.words.len())),
+                ("quantiles of t", words(timesteps)),
             ],
         )?;
         v[6].write(gpu, 0, &model.time_table);
         v[7].write(gpu, 0, &q_table);
         v[8].write(gpu, 0, &bound_table.words);
+        let quantiles: Vec<u32> = (0..timesteps as u32).collect();
+        v[9].write(gpu, 0, &quantiles);
 
         let mut plan = PlanBuilder::with_variants(variants);
         let shape = model.graph.shape(model.inputs.x);
@@ -111,6 +114,7 @@ impl HeldOut {
         let stats = plan.external("stats", &v[5]);
         let time_table = plan.external("time table", &v[6]);
         let table = plan.external("sqrt(alpha_bar)", &v[7]);
+        let quantiles = plan.external("quantiles of t", &v[9]);
         let bound = weights.bind(&mut plan, params);
         plan.set_label("batch");
         let [x0, x_t, target] = ["x_0", "x_t", "target"].map(|l| plan.tensor(l, shape.words()));
@@ -123,6 +127,7 @@ impl HeldOut {
             (batch_size, timesteps),
             batch::TimestepDraw::Stratified,
             (stream::EVAL_TIMESTEP, fixed),
+            quantiles,
             t,
             state,
         );

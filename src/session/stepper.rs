@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     Error, Result,
-    diffusion::{NoiseSchedule, SchedulerConfig, loss_weight::LossType},
+    diffusion::{
+        DiffusionError, NoiseSchedule, SchedulerConfig, TimestepDistribution, loss_weight::LossType,
+    },
     gpu::{
         Gpu, View,
         memory::{self, Pool},
@@ -58,6 +60,8 @@ pub struct StepConfig {
     pub flip: f64,
     /// The loss.
     pub loss: LossType,
+    /// How often each timestep is drawn.
+    pub draw: TimestepDistribution,
     /// Keep only the borders of each block's activations and compute the rest again.
     pub checkpoint_activations: bool,
     /// Seed of everything random.
@@ -65,7 +69,7 @@ pub struct StepConfig {
 }
 
 /// What a run holds beside its parameters: names, and sizes in words.
-type FixedWords = [(&'static str, u64); 6];
+type FixedWords = [(&'static str, u64); 7];
 
 /// What a finished step tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +116,7 @@ struct Fixed {
     time_table: View,
     q_table: View,
     bound_table: View,
+    quantiles: View,
     bound: loss::BoundTable,
 }
 
@@ -223,7 +228,8 @@ impl StepMemory {
             scheduler.variance_type,
             scheduler.prediction_type,
         );
-        let words = [model.time_table.len(), q_words, bound.words.len()];
+        let t_words = schedule.timesteps();
+        let words = [model.time_table.len(), q_words, bound.words.len(), t_words];
         let fixed = fixed_sizes(config, feed, layout, words);
         let params = model.graph.params();
         let outside = Outside::plan(micro, params, &fixed, layout);
@@ -713,6 +719,7 @@ impl Fixed {
         schedule: &NoiseSchedule,
     ) -> Result<Self> {
         let q_table = batch::q_sample_table(schedule);
+        let quantiles = config.draw.quantiles(schedule);
         let scheduler = &config.scheduler;
         let bound =
             loss::BoundTable::new(schedule, scheduler.variance_type, scheduler.prediction_type);
@@ -723,14 +730,22 @@ impl Fixed {
                 config,
                 feed,
                 layout,
-                [model.time_table.len(), q_table.len(), bound.words.len()],
+                [
+                    model.time_table.len(),
+                    q_table.len(),
+                    bound.words.len(),
+                    quantiles.len(),
+                ],
             ),
         )?;
-        let [state, feed, report, time_table, q_view, bound_view] = <[View; 6]>::try_from(views)
-            .map_err(|_| Error::Train(TrainError::State("memory was laid out wrongly".into())))?;
+        let [state, feed, report, time_table, q_view, bound_view, t_view] =
+            <[View; 7]>::try_from(views).map_err(|_| {
+                Error::Train(TrainError::State("memory was laid out wrongly".into()))
+            })?;
         time_table.write(gpu, 0, &model.time_table);
         q_view.write(gpu, 0, &q_table);
         bound_view.write(gpu, 0, &bound.words);
+        t_view.write(gpu, 0, &quantiles);
         Ok(Self {
             _pool: pool,
             state,
@@ -739,17 +754,18 @@ impl Fixed {
             time_table,
             q_table: q_view,
             bound_table: bound_view,
+            quantiles: t_view,
             bound,
         })
     }
 }
 
-/// What [`Fixed`] holds, with the words of the tables of timesteps, of √ᾱ and of the bound.
+/// What [`Fixed`] holds, with the words of the tables of timesteps, of √ᾱ, of the bound and of the draws.
 fn fixed_sizes(
     config: &StepConfig,
     feed: &Feed,
     layout: ReportLayout,
-    [time, q, bound]: [usize; 3],
+    [time, q, bound, draws]: [usize; 4],
 ) -> FixedWords {
     [
         ("state", 4 * STATE_WORDS as u64),
@@ -758,6 +774,7 @@ fn fixed_sizes(
         ("time table", 4 * time as u64),
         ("sqrt(alpha_bar)", 4 * q as u64),
         ("bound", 4 * bound as u64),
+        ("quantiles of t", 4 * draws as u64),
     ]
 }
 
@@ -773,6 +790,7 @@ struct Outside {
     time_table: TensorId,
     q_table: TensorId,
     bound_table: TensorId,
+    quantiles: TensorId,
     weights: Vec<TensorId>,
     grads: Vec<TensorId>,
 }
@@ -796,6 +814,7 @@ impl Outside {
             time_table: plan.external("time table", &fixed.time_table),
             q_table: plan.external("sqrt(alpha_bar)", &fixed.q_table),
             bound_table: plan.external("bound", &fixed.bound_table),
+            quantiles: plan.external("quantiles of t", &fixed.quantiles),
             weights: sets.weights.bind(plan, params),
             grads: sets.grads.bind(plan, params),
         }
@@ -808,10 +827,11 @@ impl Outside {
         fixed: &FixedWords,
         layout: ReportLayout,
     ) -> Self {
-        let [state, data, _, time, q, bound] = *fixed;
+        let [state, data, _, time, q, bound, draws] = *fixed;
         let mut whole = |(label, bytes): (&str, u64)| plan.outside(label, bytes / 4);
         let (state, data) = (whole(state), whole(data));
         let (time_table, q_table, bound_table) = (whole(time), whole(q), whole(bound));
+        let quantiles = whole(draws);
         let part = layout.part as u64;
         let mut set = || -> Vec<TensorId> {
             // Of a network whose parameters need several buffers, a few dispatches more.
@@ -828,6 +848,7 @@ impl Outside {
             time_table,
             q_table,
             bound_table,
+            quantiles,
             weights,
             grads,
         }
@@ -855,6 +876,7 @@ fn emit_micro(
         time_table: table,
         q_table,
         bound_table,
+        quantiles,
         ref weights,
         ref grads,
     } = outside;
@@ -869,6 +891,7 @@ fn emit_micro(
         (config.batch, timesteps),
         batch::TimestepDraw::Stratified,
         (stream::TIMESTEP, RandomStep::MicroStep),
+        quantiles,
         t,
         state,
     );
@@ -895,6 +918,15 @@ fn emit_micro(
     let grad = plan.tensor("gradient of the output", words);
     let (simple_weight, bound_weight) = loss::loss_weights(config.loss, timesteps);
     let needs_bound = !matches!(config.loss, LossType::Simple);
+    if needs_bound && config.draw != TimestepDistribution::Uniform {
+        return Err(DiffusionError::Unsupported {
+            key: "the draw of timesteps",
+            value: config.draw.to_string(),
+            expected: "uniform with this loss: the variational bound is a mean over all timesteps"
+                .to_owned(),
+        }
+        .into());
+    }
     let bound_inputs = needs_bound.then_some(loss::Bound {
         x0,
         x_t,

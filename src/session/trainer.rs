@@ -80,6 +80,7 @@ impl TrainConfig {
             ema_decay: self.ema_decay,
             flip: self.flip,
             loss: self.loss,
+            draw: self.draw,
             checkpoint_activations: self.checkpoint_activations,
             seed: self.seed,
         }

@@ -82,6 +82,12 @@ const fn filling(rows: usize, columns4: usize) -> usize {
     100 * rows * columns4 / made
 }
 
+/// Neighbouring pixels that a thread of the narrow kernels makes.
+const NARROW_STRIP: usize = 4;
+/// The part of the channels of a narrow kernel that must not be idle, in percent: otherwise those of fewer channels a
+/// thread win.
+const FILLED_NARROW: usize = 70;
+
 /// From so much of it on, wide tiles win: they make about twice as many products a second as the others.
 const FILLED: usize = 50;
 /// The same for the pointwise kernel, which gains less.
@@ -288,7 +294,15 @@ impl Conv2d {
             kernel.with("STRIP", strip as u32)
         };
         let mut columns = 2;
-        let (kernel, row_tiles) = if self.slides(plan, out) {
+        let filled = 100 * out.c4() / out.c4().next_multiple_of(4) >= FILLED_NARROW;
+        let narrow = plan.variants().narrow_tiles && filled;
+        let (kernel, row_tiles) = if self.slides(plan, out) && narrow {
+            columns = 4;
+            params.strips = out.w.div_ceil(NARROW_STRIP) as u32;
+            params.rows = (out.b * out.h) as u32 * params.strips;
+            let kernel = KernelId::new("layers/conv3x3_narrow", entry);
+            (kernel, (params.rows as usize).div_ceil(GROUP))
+        } else if self.slides(plan, out) {
             let strip = strip_pixels(out.w);
             params.strips = out.w.div_ceil(strip) as u32;
             params.rows = (out.b * out.h) as u32 * params.strips;
@@ -302,7 +316,11 @@ impl Conv2d {
         } else if self.is_pointwise(plan, out) {
             columns = 4;
             params.rows = out.pixels() as u32;
-            let kernel = KernelId::new("layers/conv1x1_subgroup", entry).with("LANES", lanes);
+            let kernel = if narrow {
+                KernelId::new("layers/conv1x1_narrow", entry)
+            } else {
+                KernelId::new("layers/conv1x1_subgroup", entry).with("LANES", lanes)
+            };
             (kernel, out.pixels().div_ceil(TILE_ROWS * GROUP))
         } else {
             params.rows = out.pixels() as u32;
@@ -333,24 +351,29 @@ impl Conv2d {
         let Variants {
             subgroup_lanes: lanes,
             wide_tiles,
+            narrow_tiles,
             ..
         } = plan.variants();
-        let shared = |stem, rows: usize| {
-            let kernel = KernelId::new(stem, "backward_weight").with("LANES", lanes);
+        let shared = |kernel, rows: usize| {
             let columns = y.c4().div_ceil(4);
             (kernel, (rows.next_multiple_of(SUBGROUP), columns), true)
         };
+        let wide = |stem| KernelId::new(stem, "backward_weight").with("LANES", lanes);
         let columns = y.c4().div_ceil(2);
         let c4 = x.c4();
         if self.slides(plan, x) {
+            if narrow_tiles && filling(6 * c4, y.c4()) >= FILLED {
+                let kernel = KernelId::new("layers/conv3x3_narrow", "backward_weight");
+                return shared(kernel, 6 * c4);
+            }
             if wide_tiles && filling(3 * c4, y.c4()) >= FILLED {
-                return shared("layers/conv3x3_wide", 3 * c4);
+                return shared(wide("layers/conv3x3_wide"), 3 * c4);
             }
             let kernel = KernelId::new("layers/conv3x3", "backward_weight").with("STRIP", 8);
             return (kernel, (3 * c4.div_ceil(2), columns), false);
         }
         if wide_tiles && self.is_pointwise(plan, x) && filling(c4, y.c4()) >= FILLED_POINTWISE {
-            return shared("layers/conv1x1_subgroup", c4);
+            return shared(wide("layers/conv1x1_subgroup"), c4);
         }
         let rows = self.kernel * self.kernel * c4.div_ceil(2);
         let kernel = KernelId::new("layers/conv2d", "backward_weight");

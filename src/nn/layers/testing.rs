@@ -157,6 +157,7 @@ pub(crate) const PLAIN: Way = Way {
     variants: Variants {
         subgroup_lanes: 0,
         wide_tiles: false,
+        narrow_tiles: false,
         few_threads: false,
         general_convolution: false,
     },

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     Error, Result,
-    diffusion::{NoiseSchedule, Objective, forward::q_sample_factors, loss_weight::LossType},
+    diffusion::{
+        NoiseSchedule, Objective, TimestepDistribution, forward::q_sample_factors,
+        loss_weight::LossType,
+    },
     gpu::{Gpu, film::Film, readback::Fetch},
     nn::{
         init,
@@ -110,6 +113,7 @@ impl LabTraining {
             ema_decay: spec.ema_decay,
             flip: 0.0,
             loss: LossType::Simple,
+            draw: TimestepDistribution::Uniform,
             checkpoint_activations: false,
             seed: spec.seed,
         };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the unrolled convolution kernels below shaders/layers/.
 
-    scripts/make_conv3x3.py [--check]
+    scripts/make_convolutions.py [--check]
 
 WGSL has no macros, and a register tile must be spelled out variable by variable to stay in
 registers on every driver. The files differ in the tile and in who loads what is shared:
@@ -14,6 +14,11 @@ registers on every driver. The files differ in the tile and in who loads what is
                             and 8 x 16 channels are slower
     conv1x1_subgroup.wgsl   8 pixels x 16 channels, weights shared by a subgroup; the weight
                             gradient 4 x 16 channels, with dy shared
+    conv3x3_narrow.wgsl     4 pixels x 16 channels, one channel of the input at a time; the weight
+                            gradient 2 x 16 channels: loops of at most 192 products of 4 lanes, for
+                            compilers that do badly with longer ones (SwiftShader's: half as fast
+                            beyond that)
+    conv1x1_narrow.wgsl     8 pixels x 16 channels in the same way
 
 With --check nothing is written; the exit status is 1 if a file is not what would be written.
 """
@@ -24,7 +29,7 @@ SHADERS = pathlib.Path(__file__).resolve().parent.parent / "shaders" / "layers"
 COLUMNS = "abcdefgh"
 
 PRODUCTS = """\
-// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_conv3x3.py.
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_convolutions.py.
 // One thread makes 8 neighbouring pixels of a line by 8 channels, and slides a window of 10 pixels
 // over the three taps of a kernel row: 10 loads of the input serve 24 products. STRIP is 8, or 7 for
 // widths that it divides better. `backward_input_down` belongs to stride 2."""
@@ -66,11 +71,6 @@ struct Params {{
 """
 
 PRODUCT_FUNCTIONS = """\
-// acc + w0 * v.x + w1 * v.y + w2 * v.z + w3 * v.w
-fn mac(acc: vec4f, v: vec4f, w0: vec4f, w1: vec4f, w2: vec4f, w3: vec4f) -> vec4f {
-    return fma(w3, vec4f(v.w), fma(w2, vec4f(v.z), fma(w1, vec4f(v.y), fma(w0, vec4f(v.x), acc))));
-}
-
 fn store(acc: vec4f, row: u32, column: u32) {
     if column >= params.out_c4 {
         return;
@@ -123,12 +123,18 @@ SHARING = """
 
 WIDE = """\
 // The weight gradient of 3x3 convolutions with stride 1 and padding 1, channels last. Written by
-// scripts/make_conv3x3.py. It is for adapters that pay for loads more than for registers.
+// scripts/make_convolutions.py. It is for adapters that pay for loads more than for registers.
 // LANES is 8, or 4 where subgroups are smaller."""
 
 POINTWISE = """\
-// 1x1 convolution, channels last: also the linear layer. Written by scripts/make_conv3x3.py. One
+// 1x1 convolution, channels last: also the linear layer. Written by scripts/make_convolutions.py. One
 // thread makes 8 pixels by 16 channels."""
+
+
+NARROW = """\
+// 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_convolutions.py.
+// It takes one channel of the input at a time, for compilers that do badly with long loops, and
+// subgroups of 4 lanes or more, of which 4 share what all of them need."""
 
 
 def arguments(shared):
@@ -768,6 +774,247 @@ def pointwise_weight():
     return o
 
 
+def channel_weights(taps, back, indent):
+    """Loads of the weights of one channel for 16 others, and their spreading: w{tap}{tile}."""
+    o = []
+    for k in range(taps):
+        at = f"tap{k} + {'c' if back else '(4u * c + h) * co'} + piece"
+        if back:
+            rows = ["", " + co", " + 2u * co", " + 3u * co"]
+            parts = ", ".join(f"weight[at{k}{r}][h]" for r in rows)
+            o += [f"{indent}let at{k} = {at};", f"{indent}let f{k} = vec4f({parts});"]
+        else:
+            o.append(f"{indent}let f{k} = weight[{at}];")
+        o += [f"{indent}let w{k}{t} = subgroupBroadcast(f{k}, {i}u);" for i, t in enumerate("abcd")]
+    return o
+
+
+def narrow_piece(back, width):
+    factor = "4u * co * " if back else ""
+    return [
+        "    let co = params.out_c4;",
+        "    // What this lane loads of the weights; columns that overhang are read from the last valid one",
+        "    // and not stored.",
+        f"    let piece = {factor}(min(column + (id & 3u), params.{width} - 1u) - column);",
+    ]
+
+
+def narrow_product(name, back):
+    """4 pixels by 16 channels of a 3x3 convolution, one channel of the source at a time."""
+    source, depth, width, store = (
+        ("y", "out_c4", "in_c4", "store_input") if back else ("x", "in_c4", "out_c4", "store")
+    )
+    tiles, pixels = "abcd", 4
+    o = [
+        "// dx (+)= sum over taps and output channels of dy * weight, mirrored."
+        if back
+        else "// y = bias + sample + residual + sum over taps and input channels of x * weight.",
+        "@compute @workgroup_size(64)",
+        f"fn {name}(",
+        *arguments(True),
+        ") {",
+        "    let tile = tile_index(workgroup, workgroups);",
+        "    let column = tile % params.column_tiles * 4u;",
+        "    let index = tile / params.column_tiles * 64u + lane;",
+        "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+        "    let strip = min(index, params.rows - 1u);",
+        "    let line = strip / params.strips;",
+        f"    let px = (strip - line * params.strips) * {pixels}u;",
+        "    let image = line / params.in_h;",
+        "    let py = i32(line - image * params.in_h);",
+        f"    let depth = params.{depth};",
+        "    let width = i32(params.in_w);",
+        "    // The window: 6 pixels from px - 1, as offsets in a line; outside is zero.",
+    ]
+    window = range(pixels + 2)
+    o += [f"    let col{j} = i32(px) + {j - 1};" for j in window]
+    o += [f"    let off{j} = u32(clamp(col{j}, 0, width - 1)) * depth;" for j in window]
+    o += [f"    let real{j} = col{j} >= 0 && col{j} < width;" for j in window]
+    for t in tiles:
+        o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in range(pixels)))
+    o += narrow_piece(back, width)
+    o += [
+        "    for (var ky = 0i; ky < 3; ky++) {",
+        "        let sy = py + " + ("1 - ky;" if back else "ky - 1;"),
+        "        let inside = sy >= 0 && sy < i32(params.in_h);",
+        "        let start = (image * params.in_h + u32(select(py, sy, inside))) * params.in_w * depth;",
+    ]
+    o += [f"        let m{j} = inside && real{j};" for j in window]
+    o += [
+        "        let tap0 = (u32(ky) * 3u * params.in_c4 + column) * 4u * co;"
+        if back
+        else "        let tap0 = u32(ky) * 3u * params.in_c4 * 4u * co + column;",
+        "        let tap1 = tap0 + params.in_c4 * 4u * co;",
+        "        let tap2 = tap1 + params.in_c4 * 4u * co;",
+        "        for (var k = 0u; k < 4u * depth; k++) {",
+        "            let c = k / 4u;",
+        "            let h = k % 4u;",
+    ]
+    o += [f"            let v{j} = vec4f(select(0.0, {source}[start + off{j} + c][h], m{j}));" for j in window]
+    o += channel_weights(3, back, "            ")
+    for kx in range(3):
+        for j in range(pixels):
+            v = f"v{j + (2 - kx if back else kx)}"
+            o += [f"            {t}{j} = fma(w{kx}{t}, {v}, {t}{j});" for t in tiles]
+    o += ["        }", "    }", "    if index >= params.rows {", "        return;", "    }"]
+    o += ["    let row = line * params.in_w + px;", "    let count = params.in_w - px;"]
+    for j in range(pixels):
+        o.append(f"    if count > {j}u {{")
+        o += [f"        {store}({t}{j}, row + {j}u, column + {i}u);" for i, t in enumerate(tiles)]
+        o.append("    }")
+    o.append("}")
+    return o
+
+
+def narrow_pointwise(name, back):
+    """8 pixels by 16 channels of a 1x1 convolution, one channel of the source at a time."""
+    source, depth, width, store = (
+        ("y", "out_c4", "in_c4", "store_input") if back else ("x", "in_c4", "out_c4", "store")
+    )
+    tiles, pixels = "abcd", 8
+    o = [
+        "// dx (+)= sum over output channels of dy * weight."
+        if back
+        else "// y = bias + sample + residual + sum over input channels of x * weight.",
+        "@compute @workgroup_size(64)",
+        f"fn {name}(",
+        *arguments(True),
+        ") {",
+        "    let tile = tile_index(workgroup, workgroups);",
+        "    let column = tile % params.column_tiles * 4u;",
+        "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+        f"    let row = (tile / params.column_tiles * 64u + lane) * {pixels}u;",
+        "    let last = params.rows - 1u;",
+        f"    let depth = params.{depth};",
+    ]
+    o += [f"    let p{j} = min(row + {j}u, last) * depth;" for j in range(pixels)]
+    for t in tiles:
+        for half in (range(4), range(4, 8)):
+            o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in half))
+    o += narrow_piece(back, width)
+    o += [
+        f"    let tap0 = column{' * 4u * co' if back else ''};",
+        "    for (var k = 0u; k < 4u * depth; k++) {",
+        "        let c = k / 4u;",
+        "        let h = k % 4u;",
+    ]
+    o += channel_weights(1, back, "        ")
+    for j in range(pixels):
+        o.append(f"        let v{j} = vec4f({source}[p{j} + c][h]);")
+        o += [f"        {t}{j} = fma(w0{t}, v{j}, {t}{j});" for t in tiles]
+    o.append("    }")
+    for j in range(pixels):
+        o.append(f"    if row + {j}u < params.rows {{")
+        o += [f"        {store}({t}{j}, row + {j}u, column + {i}u);" for i, t in enumerate(tiles)]
+        o.append("    }")
+    o.append("}")
+    return o
+
+
+def narrow_weight():
+    """2 input by 16 output channels; the lanes of a subgroup share dy."""
+    tiles = "abcd"
+    o = [
+        "// dweight (+)= sum over the pixels of a part of the batch of x (shifted by the tap) times dy.",
+        "// One thread makes the 3 taps of a kernel row by 2 input by 16 output channels, and walks along",
+        "// the image's lines two pixels at a time with four pixels of x in registers. The lanes of a",
+        "// subgroup have the same output channels and share the loads of dy.",
+        "@compute @workgroup_size(64)",
+        "fn backward_weight(",
+        *arguments(True),
+        ") {",
+        "    // Half the vec4s of input channels.",
+        "    let rows = 2u * params.in_c4;",
+        "    // Kernel rows and input channels of a column, filled up to whole subgroups.",
+        "    let inner = (3u * rows + 7u) / 8u * 8u;",
+        "    let total = inner * params.column_tiles * params.splits;",
+        *BIAS_TILES,
+        "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+        "    let safe = min(index, total - 1u);",
+        "    let outer = safe / inner;",
+        "    let place = safe - outer * inner;",
+        "    let live = index < total && place < 3u * rows;",
+        "    let ky = min(place / rows, 2u);",
+        "    let row = place % rows / 2u;",
+        "    let part = place % 2u * 2u;",
+        "    let column = outer % params.column_tiles * 4u;",
+        "    let split = outer / params.column_tiles;",
+        "    let ci = params.in_c4;",
+        "    let co = params.out_c4;",
+        "    // This lane loads channels `piece` of dy; overhanging vec4s are read from the last valid place",
+        "    // and not stored.",
+        "    let piece = min(column + (id & 3u), co - 1u);",
+        "    let zero = vec4f();",
+        "    var s0 = zero;",
+    ]
+    for kx in range(3):
+        for t in tiles:
+            o.append("    " + " ".join(f"var {t}{kx}{k} = vec4f();" for k in range(2)))
+    load = lambda at: [f"x[{at}][part]", f"x[{at}][part + 1u]"]  # noqa: E731
+    o += [
+        "    let image_from = split * params.split_images;",
+        "    for (var i = 0u; i < params.split_images; i++) {",
+        "        let n = min(image_from + i, params.batch - 1u);",
+        "        let counted = image_from + i < params.batch;",
+        "        for (var oy = 0u; oy < params.out_h; oy++) {",
+        "            let iy = i32(oy + ky) - 1;",
+        "            let inside = iy >= 0 && iy < i32(params.in_h);",
+        "            let sy = u32(select(0, iy, inside));",
+        "            var xi = (n * params.in_h + sy) * params.in_w * ci + row;",
+        "            var yi = (n * params.out_h + oy) * params.out_w * co + piece;",
+    ]
+    for k in range(2):
+        o.append(f"            var u0{k} = 0.0;")
+        o.append(f"            var u1{k} = select(0.0, {load('xi')[k]}, inside);")
+    o += [
+        "            for (var ox = 0u; ox < params.out_w; ox += 2u) {",
+        "                // Pixels ox + 1 and ox + 2 of x; those of dy are ox and ox + 1.",
+        "                let ok1 = inside && ox + 1u < params.in_w;",
+        "                let ok2 = inside && ox + 2u < params.in_w;",
+        "                let next1 = select(xi, xi + ci, ok1);",
+        "                let next2 = select(xi, xi + 2u * ci, ok2);",
+    ]
+    for p in (1, 2):
+        for k in range(2):
+            o.append(f"                let u{p + 1}{k} = select(0.0, {load(f'next{p}')[k]}, ok{p});")
+    o += [
+        "                xi = next2;",
+        "                let more = ox + 1u < params.out_w;",
+        "                let f0 = select(zero, y[yi], counted);",
+        "                let f1 = select(zero, y[yi + select(0u, co, more)], counted && more);",
+        "                yi += 2u * co;",
+        "                s0 += f0 + f1;",
+    ]
+    for pixel in range(2):
+        for i, t in enumerate(tiles):
+            o.append(f"                let d{t}{pixel} = subgroupBroadcast(f{pixel}, {i}u);")
+        for kx in range(3):
+            for k in range(2):
+                for t in tiles:
+                    o.append(
+                        f"                {t}{kx}{k} = fma(d{t}{pixel}, vec4f(u{kx + pixel}{k}), {t}{kx}{k});"
+                    )
+    for k in range(2):
+        o += [f"                u0{k} = u2{k};", f"                u1{k} = u3{k};"]
+    o += [
+        "            }",
+        "        }",
+        "    }",
+        "    // Sums of dy over the part of the batch, of which each lane has those of its piece.",
+        *[f"    let sum{i} = subgroupBroadcast(s0, {i}u);" for i in range(4)],
+        *SUMS[5:],
+        "    var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + part * co + column;",
+    ]
+    for kx in range(3):
+        for k in range(2):
+            for i, t in enumerate(tiles):
+                o.append(f"    store_weight({t}{kx}{k}, at + {k}u * co + {i}u, column + {i}u);")
+        if kx < 2:
+            o.append("    at += ci * 4u * co;")
+    o.append("}")
+    return o
+
+
 def files():
     def text(head, *parts):
         return head + "".join("\n" + "\n".join(p).rstrip("\n") + "\n" for p in parts)
@@ -807,6 +1054,21 @@ def files():
         pointwise("backward_input", 4, True),
         pointwise_weight(),
     )
+    yield "conv3x3_narrow.wgsl", text(
+        HEAD.format(text=NARROW),
+        [PRODUCT_FUNCTIONS],
+        [WEIGHT_FUNCTIONS],
+        [SUM_FUNCTIONS],
+        narrow_product("forward", False),
+        narrow_product("backward_input", True),
+        narrow_weight(),
+    )
+    yield "conv1x1_narrow.wgsl", text(
+        HEAD.format(text=NARROW.replace("3x3 convolution with stride 1 and padding 1", "1x1 convolution")),
+        [PRODUCT_FUNCTIONS],
+        narrow_pointwise("forward", False),
+        narrow_pointwise("backward_input", True),
+    )
 
 
 def main():
@@ -815,7 +1077,7 @@ def main():
         path = SHADERS / name
         if "--check" in sys.argv[1:]:
             if not path.exists() or path.read_text() != content:
-                print(f"{path.name} is not what scripts/make_conv3x3.py writes")
+                print(f"{path.name} is not what scripts/make_convolutions.py writes")
                 stale = True
         else:
             path.write_text(content)
