@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! e       = linear_2(SiLU(linear_1(sinusoidal(t))))           [B, D]; 0 without time embedding
-//! f       = [x_t, sin(ω_k x_t), cos(ω_k x_t), …]              [B, features (1 + 2 K)], ω_k = 1, 2, 4
+//! f       = [x_t, sin(ω_k x_t), cos(ω_k x_t), …]              [B, features (1 + 2 K)], ω_k = 1, 2, 4, 8
 //! h_0     = input(f) + e                                      [B, D]
 //! h_{k+1} = h_k + blocks.k.linear_2(SiLU(blocks.k.linear_1(h_k)))
 //! out     = output(SiLU(h_K))                                 [B, features]
@@ -14,7 +14,7 @@
 //! Equivalent PyTorch:
 //! ```text
 //! e = self.time_embedding.linear_2(F.silu(self.time_embedding.linear_1(get_timestep_embedding(t, D))))
-//! f = torch.cat([x] + [g(w * x) for w in (1, 2, 4) for g in (torch.sin, torch.cos)], 1)
+//! f = torch.cat([x] + [g(w * x) for w in (1, 2, 4, 8) for g in (torch.sin, torch.cos)], 1)
 //! h = self.input(f) + e
 //! for block in self.blocks:
 //!     h = h + block.linear_2(F.silu(block.linear_1(h)))
@@ -48,7 +48,7 @@ impl Default for MlpConfig {
         Self {
             features: 2,
             width: 64,
-            blocks: 3,
+            blocks: 2,
             time_embedding: true,
         }
     }
@@ -68,7 +68,7 @@ const TIME_RANGE: f64 = 100.0;
 /// field of the eight Gaussians is half as large again after the same steps.
 const FOURIER: Fourier = Fourier {
     first: 1.0,
-    octaves: 3,
+    octaves: 4,
 };
 
 /// Builds the network for a batch of points. `timesteps` is the length T of the time embedding's table; `training` is
@@ -206,7 +206,7 @@ mod tests {
         for n in 0..BATCH {
             let raw: Vec<f64> = (0..config.features).map(|c| x.at(n, 0, 0, c)).collect();
             let mut point = raw.clone();
-            for w in [1.0, 2.0, 4.0] {
+            for w in [1.0, 2.0, 4.0, 8.0] {
                 point.extend(raw.iter().map(|v| (w * v).sin()));
                 point.extend(raw.iter().map(|v| (w * v).cos()));
             }

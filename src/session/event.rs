@@ -6,7 +6,7 @@ use super::{
     budget::BudgetPlan,
     command::{ForwardRequest, PreviewSettings, ProbeRequest, ProfileRequest, ReverseRequest},
     config::TrainConfig,
-    lab::event::LabEvent,
+    lab::event::{LabEvent, LabTrainEvent},
     trainer::StepReport,
 };
 use crate::{
@@ -100,6 +100,16 @@ pub enum Event {
         /// Why, one sentence.
         message: String,
     },
+}
+
+impl Event {
+    /// News of a training step, of which there may be a hundred a second: it is seen soon enough with the next frame.
+    pub const fn may_wait(&self) -> bool {
+        matches!(
+            self,
+            Self::Train(TrainEvent::Step(..)) | Self::Lab(LabEvent::Train(LabTrainEvent::Step(..)))
+        )
+    }
 }
 
 /// News of a measurement.

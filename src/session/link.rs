@@ -98,7 +98,9 @@ impl Default for Hold {
 #[cfg(not(target_arch = "wasm32"))]
 impl Hold {
     const LONGEST: Duration = Duration::from_millis(150);
-    const STARVED: Duration = Duration::from_millis(200);
+    /// With slices of [`Pace::INTERACTIVE`](super::pacer::Pace::INTERACTIVE) a sixth of the time, however many
+    /// frames follow each other.
+    const STARVED: Duration = Duration::from_millis(40);
     /// How often the device is asked whether the frame is done.
     const LOOK: Duration = Duration::from_millis(1);
 
@@ -143,11 +145,12 @@ pub struct Recording {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Link {
-    /// Starts a session on a thread of its own; `wake` is called when there are events.
+    /// Starts a session on a thread of its own; `wake` is called when there are events, with true if one of them is to
+    /// be shown at once, see [`Event::may_wait`].
     ///
     /// # Errors
     /// The system's refusal of a thread.
-    pub fn start(gpu: &Arc<Gpu>, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(gpu: &Arc<Gpu>, wake: impl Fn(bool) + Send + 'static) -> std::io::Result<Self> {
         let (commands, inbox) = channel();
         let (outbox, events) = channel();
         let gpu = Arc::clone(gpu);
@@ -211,7 +214,7 @@ fn work(
     gpu: &Arc<Gpu>,
     (inbox, outbox): (&Receiver<Command>, &Sender<Event>),
     hold: &Hold,
-    wake: &dyn Fn(),
+    wake: &dyn Fn(bool),
 ) {
     use super::live::Pumped;
 
@@ -221,13 +224,14 @@ fn work(
         let pumped = session.pump();
         let events = session.take_events();
         let any = !events.is_empty();
+        let urgent = !events.iter().all(Event::may_wait);
         for event in events {
             if outbox.send(event).is_err() {
                 return;
             }
         }
         if any {
-            wake();
+            wake(urgent);
         }
         let patience = match pumped {
             Pumped::Busy => std::time::Duration::ZERO,
@@ -254,7 +258,7 @@ impl Link {
     ///
     /// # Errors
     /// None; the signature is that of the native one.
-    pub fn start(gpu: &Arc<Gpu>, _wake: impl Fn() + 'static) -> std::io::Result<Self> {
+    pub fn start(gpu: &Arc<Gpu>, _wake: impl Fn(bool) + 'static) -> std::io::Result<Self> {
         Ok(Self {
             session: Rc::new(RefCell::new(Session::new(gpu))),
         })

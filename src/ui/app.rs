@@ -434,7 +434,7 @@ impl App {
         let seconds = f64::from(ui.input(|i| i.stable_dt));
         self.shared.time.advance(seconds);
         if self.shared.time.playing {
-            ctx.request_repaint();
+            platform::repaint(&ctx);
         }
 
         let phone = theme::is_phone(ui);

@@ -492,7 +492,7 @@ fn a_device_that_goes_is_noticed_and_what_was_shown_is_handed_on() {
 #[test]
 fn a_session_without_work_hears_that_its_device_is_gone() {
     let gpu = Gpu::open_blocking(&AdapterChoice::Best).expect("an adapter");
-    let mut link = Link::start(&gpu, || ()).expect("a thread");
+    let mut link = Link::start(&gpu, |_| ()).expect("a thread");
     gpu.device.destroy();
     let start = std::time::Instant::now();
     let lost = loop {

@@ -25,7 +25,7 @@ use noiselab::{
 };
 use serde_json::json;
 
-use super::{shared::Shared, status::Meter};
+use super::{platform, shared::Shared, status::Meter};
 
 /// What is measured.
 pub struct Measure {
@@ -83,7 +83,7 @@ impl Measure {
                 if last.elapsed() >= Self::EVERY {
                     last = Instant::now();
                     lock(&slot).get_or_insert(last);
-                    ctx.request_repaint();
+                    platform::repaint(&ctx);
                 }
             }
         });

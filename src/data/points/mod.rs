@@ -30,7 +30,7 @@ pub enum Distribution {
     Own {
         /// What to call them.
         name: String,
-        /// The points, as they came.
+        /// The points, at any scale.
         points: Arc<[Point]>,
     },
 }
@@ -217,11 +217,12 @@ impl PointSource {
                 Ok(Self::new("Drawn by hand", None, blobs, false, false))
             }
             Distribution::Own { name, points } => {
-                let (points, note) = csv::usable(points)?;
+                let points: Vec<[f64; 2]> = points.iter().map(|p| p.map(f64::from)).collect();
+                let (points, note) = csv::usable(&points)?;
                 // The blobs' own spread counts in the unit scale, so that their width comes out right.
                 let spread = spread_of(&points);
                 let sd = OWN_SD * (spread / (1.0 - OWN_SD * OWN_SD)).sqrt();
-                let blobs = points.iter().map(|p| (p.map(f64::from), 1.0, sd)).collect();
+                let blobs = points.iter().map(|&p| (p, 1.0, sd)).collect();
                 Ok(Self::new(name, note, blobs, true, false))
             }
         }
@@ -326,15 +327,11 @@ impl PointSource {
 const WORDS: f64 = 4_294_967_296.0;
 
 /// The mean of the two coordinates' variances.
-fn spread_of(points: &[Point]) -> f64 {
+fn spread_of(points: &[[f64; 2]]) -> f64 {
     let n = points.len() as f64;
     let variance = |i: usize| {
-        let mean = points.iter().map(|p| f64::from(p[i])).sum::<f64>() / n;
-        points
-            .iter()
-            .map(|p| (f64::from(p[i]) - mean).powi(2))
-            .sum::<f64>()
-            / n
+        let mean = points.iter().map(|p| p[i]).sum::<f64>() / n;
+        points.iter().map(|p| (p[i] - mean).powi(2)).sum::<f64>() / n
     };
     0.5 * (variance(0) + variance(1))
 }

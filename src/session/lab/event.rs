@@ -75,6 +75,8 @@ pub struct StageView {
     pub support: Arc<[Point]>,
     /// Centres of its modes, if it has any.
     pub modes: Arc<[Point]>,
+    /// Each particle's x_0 and ε: under any schedule x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε.
+    pub particles: Arc<[[Point; 2]]>,
     /// For each of some particles its x_t at [`StageView::TRAIL`] timesteps, spread evenly over 0 … T.
     pub trails: Arc<[Vec<Point>]>,
     /// Something worth saying of the input, one sentence (it was thinned out, lines were left out).

@@ -98,9 +98,8 @@ impl Stage {
         let support = (0..thinned)
             .map(|i| components[i * components.len() / thinned].mean)
             .collect();
-        let shown = self.stage.particles.min(TRAILS);
         let x0 = self.particles();
-        let noise = normals(self.stage.seed, stream::FORWARD_NOISE, 0, shown);
+        let noise = normals(self.stage.seed, stream::FORWARD_NOISE, 0, x0.len());
         let last = self.timesteps();
         let factors: Vec<(f32, f32)> = (0..StageView::TRAIL)
             .map(|k| k * last / (StageView::TRAIL - 1))
@@ -109,8 +108,9 @@ impl Stage {
                     .map_or((1.0, 0.0), |i| q_sample_factors(&self.schedule, i))
             })
             .collect();
-        let trails = (x0.iter().zip(&noise))
-            .map(|(x, e)| {
+        let particles: Arc<[[Point; 2]]> = x0.iter().zip(&noise).map(|(&x, &e)| [x, e]).collect();
+        let trails = (particles.iter().take(TRAILS))
+            .map(|[x, e]| {
                 (factors.iter())
                     .map(|(a, s)| [a * x[0] + s * e[0], a * x[1] + s * e[1]])
                     .collect()
@@ -121,6 +121,7 @@ impl Stage {
             title: self.source.title().to_owned(),
             support,
             modes: self.source.modes().iter().map(|m| m.centre).collect(),
+            particles,
             trails,
             note: self.source.note().map(str::to_owned),
         }

@@ -3,9 +3,15 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use eframe::UserEvent;
+use egui::ViewportId;
 use noiselab::{
     gpu::AdapterChoice,
     session::{event::Event, link::Link},
@@ -17,11 +23,82 @@ use crate::ui::{
     lost::{self, Kept, Lost},
     measure::Measure,
 };
+use winit::event_loop::{EventLoop, EventLoopProxy};
 
 /// Wakes the interface when the session has something to tell.
-pub fn waker(ctx: &egui::Context) -> impl Fn() + Send + 'static {
+pub fn waker(ctx: &egui::Context) -> impl Fn(bool) + Send + 'static {
     let ctx = ctx.clone();
-    move || ctx.request_repaint()
+    move |urgent| {
+        if urgent {
+            repaint(&ctx);
+        } else {
+            ctx.request_repaint_after(FRAMES.get().map_or(NEWS, Frames::news));
+        }
+    }
+}
+
+/// News of training are drawn that soon.
+const NEWS: Duration = Duration::from_millis(33);
+/// While something trains on a software adapter, whatever is not urgent is drawn that soon: a frame costs as much as two
+/// steps there, and egui asks for two more after each move of the pointer. Frames that input asks for come at once.
+const CALM: Duration = Duration::from_millis(100);
+/// Training that goes on has news within this time.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// What frames are asked for by.
+struct Frames {
+    events: Mutex<EventLoopProxy<UserEvent>>,
+    /// When training last had news; kept on a software adapter only.
+    told: Mutex<Option<Instant>>,
+    software: AtomicBool,
+}
+
+static FRAMES: OnceLock<Frames> = OnceLock::new();
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Frames {
+    fn ask(&self, when: Instant, viewport_id: ViewportId, pass: u64) {
+        // A loop that is gone draws nothing any more.
+        let _ = lock(&self.events).send_event(UserEvent::RequestRepaint {
+            viewport_id,
+            when,
+            cumulative_pass_nr: pass,
+        });
+    }
+
+    /// There is news; how long the frame that shows them may wait.
+    fn news(&self) -> Duration {
+        if !self.software.load(Ordering::Relaxed) {
+            return NEWS;
+        }
+        *lock(&self.told) = Some(Instant::now());
+        CALM
+    }
+
+    /// Puts off what egui asks for while something trains on a software adapter.
+    fn pace(&'static self, ctx: &egui::Context) {
+        self.software.store(true, Ordering::Relaxed);
+        ctx.set_request_repaint_callback(move |info| {
+            let trains = lock(&self.told).is_some_and(|at| at.elapsed() < SILENCE);
+            let least = if trains { CALM } else { Duration::ZERO };
+            let when = Instant::now() + info.delay.max(least);
+            self.ask(when, info.viewport_id, info.current_cumulative_pass_nr);
+        });
+    }
+}
+
+/// Draws a frame at once, also while something trains.
+pub fn repaint(ctx: &egui::Context) {
+    match FRAMES.get() {
+        Some(frames) => {
+            let pass = ctx.cumulative_pass_nr_for(ViewportId::ROOT);
+            frames.ask(Instant::now(), ViewportId::ROOT, pass);
+        }
+        None => ctx.request_repaint(),
+    }
 }
 
 /// The session's events since the last call; once a frame.
@@ -63,6 +140,11 @@ pub fn run(wanted: &Options) -> Result<(), String> {
     let seen = kept.clone();
     let create = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
         let for_user = wanted.address.is_none() && wanted.measure.is_none();
+        let software = (cc.wgpu_render_state.as_ref())
+            .is_some_and(|r| r.adapter.get_info().device_type == wgpu::DeviceType::Cpu);
+        if let Some(frames) = FRAMES.get().filter(|_| software) {
+            frames.pace(&cc.egui_ctx);
+        }
         let mut app = App::new(cc, for_user)?;
         app.keep(seen);
         if let Some(lost) = before {
@@ -76,9 +158,20 @@ pub fn run(wanted: &Options) -> Result<(), String> {
         }
         Ok(Box::new(app))
     };
-    let run = || eframe::run_native("noiselab", options, Box::new(create));
+    let run = || -> Result<(), String> {
+        let events = EventLoop::<UserEvent>::with_user_event()
+            .build()
+            .map_err(|e| e.to_string())?;
+        FRAMES.get_or_init(|| Frames {
+            events: Mutex::new(events.create_proxy()),
+            told: Mutex::new(None),
+            software: AtomicBool::new(false),
+        });
+        let mut app = eframe::create_native("noiselab", options, Box::new(create), &events);
+        events.run_app(&mut app).map_err(|e| e.to_string())
+    };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(outcome) => outcome.map_err(|e| e.to_string()),
+        Ok(outcome) => outcome,
         Err(fault) => {
             // The painter has no other answer to a device that goes while a frame is painted.
             if let Some(lost) = kept.lost() {

@@ -32,9 +32,14 @@ use crate::ui::{
 };
 
 /// Wakes the interface when the session has something to tell.
-pub fn waker(ctx: &egui::Context) -> impl Fn() + 'static {
+pub fn waker(ctx: &egui::Context) -> impl Fn(bool) + 'static {
     let ctx = ctx.clone();
-    move || ctx.request_repaint()
+    move |_| ctx.request_repaint()
+}
+
+/// Draws a frame at once.
+pub fn repaint(ctx: &egui::Context) {
+    ctx.request_repaint();
 }
 
 /// What the page's calls work on.

@@ -1,6 +1,6 @@
 //! The 2-D lab.
 
-use noiselab::session::lab::event::MiniPoint;
+use noiselab::{diffusion::Objective, session::lab::event::MiniPoint};
 
 use crate::ui::widgets::{Card, Equation};
 
@@ -119,6 +119,12 @@ pub const DENSITY_HELP: &str = "How likely each place is at t, q of x_t, as a he
 pub const TRAILS: &str = "Trails";
 /// Its tooltip.
 pub const TRAILS_HELP: &str = "The way of some particles up to t";
+/// Below the layers.
+pub const PICK_HINT: &str = "Point at a particle to see its way, and click to keep it.";
+/// Takes the trails of picked particles away.
+pub const UNPICK: &str = "Let go of the particles";
+/// Its tooltip.
+pub const UNPICK_HELP: &str = "Takes away the trails of the particles that you have clicked";
 
 /// A figure.
 pub const TIME: &str = "t";
@@ -192,6 +198,18 @@ pub const CLOSE: &str = "End";
 pub const CLOSE_HELP: &str = "Ends the run and frees its memory";
 /// Section.
 pub const NETWORK: &str = "Network";
+/// What comes out of the network.
+pub const PREDICTS: &str = "The network predicts";
+/// Its tooltip.
+pub const PREDICTS_HELP: &str = "The same step's answer in three forms, from each of which the others follow. With v the error is small at every t; ε is the paper's choice, and needs more steps in the plane. End the training to change it.";
+/// An objective.
+pub const fn objective(objective: Objective) -> &'static str {
+    match objective {
+        Objective::Epsilon => "the noise ε",
+        Objective::Sample => "the point x₀",
+        Objective::VPrediction => "v = √ᾱ ε − √(1 − ᾱ) x₀",
+    }
+}
 /// Width.
 pub const WIDTH: &str = "Width";
 /// Its tooltip.
@@ -267,7 +285,7 @@ pub const F_STEP_HELP: &str = "Optimiser steps done";
 /// A figure.
 pub const F_LOSS: &str = "Loss";
 /// Its tooltip.
-pub const F_LOSS_HELP: &str = "Mean squared error of the predicted noise, smoothed";
+pub const F_LOSS_HELP: &str = "Mean squared error of what the network predicts, smoothed";
 /// A figure.
 pub const F_SPEED: &str = "Points a second";
 /// Its tooltip.
@@ -677,7 +695,7 @@ static FORWARD: Card = Card {
         source: "Ho, Jain, Abbeel 2020, section 2, equation 4, averaged over the data",
     }],
     text: r"Every point shrinks towards the middle by $\sqrt{\bar\alpha_t}$ and gets noise of variance $1-\bar\alpha_t$, so the density of all of them is the data's, shrunk and blurred. Sharp things are blurred first: edges are gone long before the place of a mode is.",
-    experiment: r"Play from $t = 0$ and stop when you can no longer tell the modes apart: that is where the way back has to decide between them. Then compare with the cosine schedule.",
+    experiment: r"Play from $t = 0$ and stop when you can no longer tell the modes apart: that is where the way back has to decide between them. Then compare with the linear schedule, the paper's.",
 };
 
 static TRAINING: Card = Card {
@@ -687,8 +705,12 @@ static TRAINING: Card = Card {
             source: "Gaussian of equation 4; Ho, Jain, Abbeel 2020, section 3.2",
         },
         Equation {
+            tex: r"\epsilon_\theta = \sqrt{\bar\alpha_t}\,v_\theta(x_t, t) + \sqrt{1-\bar\alpha_t}\,x_t, \quad \left\|v - v_\theta\right\|^2 = \frac{1}{\bar\alpha_t}\left\|\epsilon - \epsilon_\theta\right\|^2",
+            source: "What this room's networks put out: v = √ᾱ ε − √(1 − ᾱ) x₀, Salimans and Ho 2022, section 4; below it can be set to ε or x₀",
+        },
+        Equation {
             tex: r"L_{\text{simple}} = \mathbb{E}\left\|\epsilon - \epsilon_\theta(x_t, t)\right\|^2 = \mathbb{E}\left[(1-\bar\alpha_t)\left\|\nabla \log q(x_t \mid x_0) - s_\theta(x_t, t)\right\|^2\right]",
-            source: "Ho, Jain, Abbeel 2020, section 3.4, equation 14; denoising score matching, Vincent 2011",
+            source: "Ho, Jain, Abbeel 2020, section 3.4, equation 14; denoising score matching (Vincent 2011), to which section 3.2 of the paper leads",
         },
     ],
     text: r"To guess the noise in a point is to guess the score of the noisy data: both losses are the same up to a factor. The target differs from point to point, and the network can only learn its mean, which is the score of $q(x_t)$; that is why the loss never reaches zero.",

@@ -1,10 +1,15 @@
 //! The room's part of an address: whatever is set differently from the start is in it, lines drawn by hand too.
 
-use noiselab::{data::points::Point, diffusion::schedule::SCHEDULES, session::lab::EXTENT};
+use noiselab::{
+    data::points::Point,
+    diffusion::{Objective, schedule::SCHEDULES},
+    session::lab::{EXTENT, MAX_PARTICLES},
+};
 
 use super::{
     Lab, PRESETS, View,
     fields::{FINENESS, Fields, Quantity, Which},
+    forward::PICKED,
     presets,
     reverse::{self, Choice, Mode, Reverse},
     setup::{self, Pick, Setup},
@@ -109,6 +114,7 @@ impl Lab {
                 "lab_layers",
                 layers(&LAYERS, &[forward.cloud, forward.density, forward.trails]),
             ),
+            ("lab_picked", picked_address(&forward.picked)),
             ("lab_field", name_of(&FIELDS, &fields.which).to_owned()),
             (
                 "lab_quantity",
@@ -138,6 +144,7 @@ impl Lab {
                 "lab_net",
                 format!("{}:{}:{told}", network.width, network.blocks),
             ));
+            out.push(("lab_predicts", setup.objective.name().to_owned()));
             out.push(("lab_batch", spec.batch.to_string()));
             out.push(("lab_rate", spec.lr.to_string()));
         }
@@ -157,6 +164,11 @@ impl Lab {
             "lab_compare" => {
                 let known = SCHEDULES.iter().any(|r| r.name() == value);
                 self.forward.compare = known.then(|| value.to_owned());
+            }
+            "lab_picked" => {
+                if let Some(picked) = picked(value) {
+                    self.forward.picked = picked;
+                }
             }
             "lab_layers" => {
                 if let Some(shown) = shown(LAYERS, value) {
@@ -192,6 +204,24 @@ impl Lab {
             .collect();
         parts.join(",")
     }
+}
+
+fn picked_address(particles: &[usize]) -> String {
+    let numbers: Vec<String> = particles.iter().map(usize::to_string).collect();
+    if numbers.is_empty() {
+        "none".into()
+    } else {
+        numbers.join(",")
+    }
+}
+
+fn picked(value: &str) -> Option<Vec<usize>> {
+    if value == "none" {
+        return Some(Vec::new());
+    }
+    let known = |n: &str| n.parse().ok().filter(|&n: &usize| n < MAX_PARTICLES);
+    let numbers: Option<Vec<usize>> = value.split(',').map(known).collect();
+    numbers.filter(|n| n.len() <= PICKED)
 }
 
 /// A sampler, `name:steps` or `name:steps:eta`.
@@ -231,6 +261,11 @@ fn set_stage(setup: &mut Setup, key: &str, value: &str) {
         "lab_steps" => set_number(value, &mut setup.timesteps, |n| {
             setup::TIMESTEPS.contains(n)
         }),
+        "lab_predicts" => {
+            if let Ok(objective) = Objective::by_name(value) {
+                setup.objective = objective;
+            }
+        }
         "lab_particles" => {
             set_number(value, &mut setup.particles, |n| {
                 setup::PARTICLES.contains(n)

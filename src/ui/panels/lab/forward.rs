@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use egui::{Sense, Ui};
 use noiselab::{
+    data::points::Point,
     diffusion::SchedulerConfig,
     session::lab::{
         command::{LabForward, LabStage},
@@ -24,13 +25,17 @@ use crate::ui::{
     shared::Shared,
     strings::{forward::schedule_name, lab as s},
     theme,
-    widgets::{PlotOptions, Series, hint, line_plot, number, toggle},
+    widgets::{PlotOptions, Series, button, hint, line_plot, number, toggle},
 };
 
 /// Strength of a density under particles.
 pub const UNDER: f32 = 0.7;
 /// Trails that are shown at most.
 const TRAILS: usize = 48;
+/// Particles that can be picked at a time.
+pub const PICKED: usize = 12;
+/// A particle is pointed at within so many points of the screen.
+const REACH: f32 = 12.0;
 
 /// Of the stage and of the other schedule.
 type Curves = [Vec<[f64; 2]>; 2];
@@ -50,6 +55,8 @@ pub struct Forward {
     pub density: bool,
     /// Trails are shown.
     pub trails: bool,
+    /// Particles picked by the pointer, whose trails are kept.
+    pub picked: Vec<usize>,
     /// ᾱ over t of the stage and of the other schedule.
     curves: Option<(LabStage, Option<String>, Curves)>,
 }
@@ -63,6 +70,7 @@ impl Default for Forward {
             cloud: true,
             density: true,
             trails: false,
+            picked: Vec::new(),
             curves: None,
         }
     }
@@ -72,6 +80,18 @@ impl Forward {
     /// The particles at t = 0, if those are at hand.
     pub fn data(&self) -> Option<&Arc<LabForwardView>> {
         self.view.as_ref().filter(|v| v.request.t == 0)
+    }
+
+    /// Keeps the trail of a particle, or lets it go; beyond [`PICKED`] the oldest goes.
+    fn pick(&mut self, particle: usize) {
+        if let Some(i) = self.picked.iter().position(|&p| p == particle) {
+            self.picked.remove(i);
+            return;
+        }
+        if self.picked.len() >= PICKED {
+            self.picked.remove(0);
+        }
+        self.picked.push(particle);
     }
 }
 
@@ -135,6 +155,51 @@ fn trails(ui: &Ui, scene: &Scene, pen: &mut Pen, stage: &StageView, t: usize) {
     }
 }
 
+/// x_t of a particle where ᾱ_t = `bar`.
+fn at(&[x0, eps]: &[Point; 2], bar: f32) -> Point {
+    let (a, s) = (bar.sqrt(), (1.0 - bar).max(0.0).sqrt());
+    [a * x0[0] + s * eps[0], a * x0[1] + s * eps[1]]
+}
+
+/// The particle under the pointer, or that nearest to it within reach.
+fn pointed_at(scene: &Scene, particles: &[[Point; 2]], bar: f32) -> Option<usize> {
+    let [x, y] = scene.point(scene.response.hover_pos()?);
+    let (a, s) = (bar.sqrt(), (1.0 - bar).max(0.0).sqrt());
+    let reach = REACH / scene.scale();
+    let (mut nearest, mut best) = (None, reach * reach);
+    for (i, [x0, eps]) in particles.iter().enumerate() {
+        let (dx, dy) = (a * x0[0] + s * eps[0] - x, a * x0[1] + s * eps[1] - y);
+        let far = dx * dx + dy * dy;
+        if far <= best {
+            (nearest, best) = (Some(i), far);
+        }
+    }
+    nearest
+}
+
+/// The whole way of a particle, strong up to t; `curve` is ᾱ over t.
+fn trail_of(
+    ui: &Ui,
+    scene: &Scene,
+    pen: &mut Pen,
+    particle: &[Point; 2],
+    curve: &[[f64; 2]],
+    now: (usize, f32),
+) {
+    let (t, bar) = now;
+    let (strong, weak) = (theme::strong(ui), theme::strong(ui).gamma_multiply(0.35));
+    let place = |bar: f32| scene.place(at(particle, bar));
+    let split = curve.partition_point(|p| p[0] <= t as f64);
+    let mut line: Vec<_> = curve[..split].iter().map(|p| place(p[1] as f32)).collect();
+    line.push(place(bar));
+    pen.line(&line, 2.0, |_| strong);
+    let mut line = vec![place(bar)];
+    line.extend(curve[split..].iter().map(|p| place(p[1] as f32)));
+    pen.line(&line, 1.2, |_| weak);
+    pen.dot(place(1.0), 2.0, strong);
+    pen.dot(place(bar), 4.0, strong);
+}
+
 impl Lab {
     /// The controls of the view.
     pub(super) fn forward_controls(&mut self, ui: &mut Ui, shared: &mut Shared) {
@@ -146,6 +211,10 @@ impl Lab {
             toggle(ui, &mut f.cloud, s::CLOUD, s::CLOUD_HELP);
             toggle(ui, &mut f.density, s::DENSITY, s::DENSITY_HELP);
             toggle(ui, &mut f.trails, s::TRAILS, s::TRAILS_HELP);
+            hint(ui, s::PICK_HINT);
+            if !f.picked.is_empty() && button(ui, s::UNPICK, s::UNPICK_HELP).clicked() {
+                f.picked.clear();
+            }
         });
     }
 
@@ -168,7 +237,7 @@ impl Lab {
                 }
                 let label = s::forward_canvas(schedule_name(&names[i]), t);
                 let mut most = None;
-                canvas(ui, side, &label, Sense::hover(), |ui, scene| {
+                canvas(ui, side, &label, Sense::CLICK, |ui, scene| {
                     let Some(view) = &view else {
                         scene.note(ui, s::WAITING);
                         return;
@@ -191,6 +260,22 @@ impl Lab {
                     {
                         let mut pen = scene.pen();
                         trails(ui, scene, &mut pen, stage, t);
+                        pen.draw(&scene.painter);
+                    }
+                    if let (Some(stage), Some(&bar)) = (&stage, view.alpha_bar.get(i)) {
+                        let here = pointed_at(scene, &stage.particles, bar);
+                        if let Some(here) = here
+                            && scene.response.clicked()
+                        {
+                            forward.pick(here);
+                        }
+                        let mut pen = scene.pen();
+                        let curve = forward.curves.as_ref().map_or(&[][..], |c| &c.2[i][..]);
+                        for k in forward.picked.iter().copied().chain(here) {
+                            if let Some(particle) = stage.particles.get(k) {
+                                trail_of(ui, scene, &mut pen, particle, curve, (t, bar));
+                            }
+                        }
                         pen.draw(&scene.painter);
                     }
                 });

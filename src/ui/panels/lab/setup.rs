@@ -5,8 +5,8 @@ use std::sync::Arc;
 use egui::{Event, PointerButton, RichText, Sense, TextEdit, Ui};
 use noiselab::{
     data::points::{DISTRIBUTIONS, Distribution, Point},
-    diffusion::{NoiseSchedule, SchedulerConfig, TimestepSpacing, schedule::SCHEDULES},
-    session::lab::command::LabStage,
+    diffusion::{NoiseSchedule, Objective, SchedulerConfig, TimestepSpacing, schedule::SCHEDULES},
+    session::lab::{PRESETS, command::LabStage},
 };
 
 use super::canvas::canvas;
@@ -84,6 +84,8 @@ pub struct Setup {
     pub schedule: String,
     /// T.
     pub timesteps: usize,
+    /// What a network predicts.
+    pub objective: Objective,
     /// A configuration that a preset gave, until schedule or T is changed.
     special: Option<SchedulerConfig>,
     /// Particles.
@@ -101,12 +103,23 @@ impl Default for Setup {
             sketch: None,
             pressing: false,
             own: None,
-            schedule: "linear".into(),
-            timesteps: 1000,
+            schedule: sound().beta_schedule,
+            timesteps: sound().num_train_timesteps,
+            objective: sound().prediction_type,
             special: None,
             particles: 50_000,
             tables: None,
         }
+    }
+}
+
+/// What the room starts with.
+fn sound() -> SchedulerConfig {
+    SchedulerConfig {
+        timestep_spacing: TimestepSpacing::Trailing,
+        ..PRESETS
+            .first()
+            .map_or_else(SchedulerConfig::default, |p| (p.scheduler)())
     }
 }
 
@@ -116,15 +129,15 @@ impl Setup {
         if let Some(special) = &self.special
             && special.beta_schedule == self.schedule
             && special.num_train_timesteps == self.timesteps
+            && special.prediction_type == self.objective
         {
             return special.clone();
         }
         SchedulerConfig {
             beta_schedule: self.schedule.clone(),
             num_train_timesteps: self.timesteps,
-            clip_sample: false,
-            timestep_spacing: TimestepSpacing::Trailing,
-            ..SchedulerConfig::default()
+            prediction_type: self.objective,
+            ..sound()
         }
     }
 
@@ -132,6 +145,7 @@ impl Setup {
     pub fn set_scheduler(&mut self, config: SchedulerConfig) {
         self.schedule.clone_from(&config.beta_schedule);
         self.timesteps = config.num_train_timesteps;
+        self.objective = config.prediction_type;
         self.special = Some(config);
     }
 

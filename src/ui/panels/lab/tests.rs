@@ -7,14 +7,18 @@ use egui_kittest::{
 };
 use noiselab::{
     data::points::Distribution,
+    gpu::film::Film,
     session::{
         command::StopAt,
         event::TrainFigures,
         lab::{
+            EXTENT,
             command::{
                 Denoiser, ErrorsRequest, LabReverse, LabTrain, LikelihoodRequest, PathsRequest,
             },
-            event::{FieldView, Grid, LikelihoodView, MiniPoint, PathsView, VectorGrid},
+            event::{
+                FieldView, Grid, LabForwardView, LikelihoodView, MiniPoint, PathsView, VectorGrid,
+            },
             job::LabJob,
         },
         pacer::Pace,
@@ -23,7 +27,10 @@ use noiselab::{
 };
 
 use super::{fields::SIDE, setup::Pick, *};
-use crate::ui::panels::testing::{Stage, lit_stage, stage};
+use crate::ui::{
+    panels::testing::{Stage, lit_stage, stage},
+    strings::forward::schedule_name,
+};
 
 type Room = Harness<'static, Stage<Lab>>;
 
@@ -43,6 +50,9 @@ fn asked(room: &Room) -> Vec<LabCommand> {
         .collect()
 }
 
+/// x_0 and ε of the particles of [`view_of`].
+const PARTICLES: [[Point; 2]; 2] = [[[1.0, 1.0], [0.5, -0.5]], [[-1.0, -1.0], [0.0, 2.0]]];
+
 /// What a session would say of a stage.
 pub fn view_of(stage: &LabStage) -> StageView {
     let trail = |n: usize| (0..65).map(|k| [0.02 * k as f32, 0.1 * n as f32]).collect();
@@ -51,6 +61,7 @@ pub fn view_of(stage: &LabStage) -> StageView {
         title: "Points".into(),
         support: vec![[0.0, 0.0]].into(),
         modes: vec![[1.0, 0.0], [-1.0, 0.0]].into(),
+        particles: PARTICLES.into(),
         trails: (0..8).map(trail).collect(),
         note: None,
     }
@@ -527,6 +538,52 @@ fn samplers_run_from_the_same_noise_and_can_be_changed() {
 }
 
 #[test]
+fn a_particle_that_is_clicked_keeps_its_trail() {
+    let (mut room, gpu) = lit_stage(Lab::default(), TALL, Theme::Dark);
+    room.run_steps(2);
+    on_stage(&mut room);
+    let t = room.state().shared.time.t();
+    let view = LabForwardView {
+        request: LabForward { t, compare: None },
+        clouds: Film::new(&gpu, (8, 8), 1, 1, 2).expect("a film"),
+        density: Arc::new([]),
+        alpha_bar: [0.25].into(),
+    };
+    room.state().tell(lab(LabEvent::Forward(Arc::new(view))));
+    room.run();
+    let name = schedule_name(&room.state().room.setup.schedule);
+    let canvas = room.get_by_label(&s::forward_canvas(name, t)).rect();
+    let place = |x: f32, y: f32| canvas.center() + vec2(x, -y) * canvas.width() / (2.0 * EXTENT);
+    let click_at = |room: &mut Room, x: f32, y: f32| {
+        room.hover_at(place(x, y));
+        room.run();
+        room.drag_at(place(x, y));
+        room.run();
+        room.drop_at(place(x, y));
+        room.run();
+        room.state().room.forward.picked.clone()
+    };
+    // Particle 1 is at half of its x_0 with √0.75 of its noise.
+    let x_t = (-0.5, -0.5 + 0.75_f32.sqrt() * 2.0);
+    assert_eq!(
+        click_at(&mut room, 2.5, -2.5),
+        [0_usize; 0],
+        "nothing is near"
+    );
+    assert_eq!(click_at(&mut room, x_t.0, x_t.1), [1]);
+    let pairs = room.state().room.address(&room.state().shared);
+    assert!(pairs.contains(&("lab_picked", "1".to_owned())), "{pairs:?}");
+    assert_eq!(
+        click_at(&mut room, x_t.0, x_t.1),
+        [0_usize; 0],
+        "let go again"
+    );
+    click_at(&mut room, x_t.0, x_t.1);
+    click(&mut room, s::UNPICK);
+    assert!(room.state().room.forward.picked.is_empty());
+}
+
+#[test]
 fn dragging_a_point_asks_for_its_paths_one_request_at_a_time() {
     let mut room = room(View::Reverse);
     click(&mut room, s::PATHS);
@@ -701,6 +758,7 @@ fn every_setting_is_in_the_address() {
         ("lab_particles", "10000"),
         ("lab_compare", "sigmoid"),
         ("lab_layers", "density,trails"),
+        ("lab_picked", "3,17"),
         ("lab_field", "error"),
         ("lab_quantity", "eps"),
         ("lab_style", "lines"),
@@ -713,7 +771,8 @@ fn every_setting_is_in_the_address() {
         ("lab_fan", "3"),
         ("lab_reverse_layers", "none"),
         ("lab_net", "32:2:0"),
-        ("lab_batch", "512"),
+        ("lab_predicts", "epsilon"),
+        ("lab_batch", "128"),
         ("lab_rate", "0.001"),
         ("lab_seconds", "12"),
     ];
@@ -727,6 +786,8 @@ fn every_setting_is_in_the_address() {
         ("lab_lines", "A"),
         ("lab_particles", "7"),
         ("lab_layers", "clouds"),
+        ("lab_picked", "3,x"),
+        ("lab_picked", "50000"),
         ("lab_field", "x"),
         ("lab_fineness", "-1"),
         ("lab_start", "9,9"),
@@ -734,6 +795,7 @@ fn every_setting_is_in_the_address() {
         ("lab_fan", "100000"),
         ("lab_net", "1000000:2:0"),
         ("lab_net", "32:2"),
+        ("lab_predicts", "score"),
         ("lab_batch", "x"),
         ("lab_rate", "inf"),
         ("lab_seconds", "-5"),
@@ -880,7 +942,7 @@ fn with_a_session_behind_it_every_view_is_drawn_whole() {
         room.run_steps(2);
     };
     room.state_mut().shared.time.set_t(150);
-    room.state_mut().room.forward.compare = Some("squaredcos_cap_v2".into());
+    room.state_mut().room.forward.compare = Some("linear".into());
     room.run_steps(2);
     serve(&mut room, &mut job, 0);
     look(&mut room, "forward");

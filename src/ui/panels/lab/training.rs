@@ -4,6 +4,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 
 use egui::{Button, Sense, Stroke, Ui};
 use noiselab::{
+    diffusion::Objective,
     gpu::film::Film,
     nn::mlp::MlpConfig,
     session::{
@@ -44,6 +45,12 @@ const SHOWN: usize = 32;
 const EPS_SCALE: f32 = 0.4;
 /// Seconds between steps in slow motion.
 const SLOW: f64 = 2.0;
+/// What a network may predict, the best for this room first.
+const OBJECTIVES: [Objective; 3] = [
+    Objective::VPrediction,
+    Objective::Epsilon,
+    Objective::Sample,
+];
 /// Widths of the network to choose from.
 pub const WIDTHS: [usize; 5] = [16, 32, 64, 128, 256];
 /// Sizes of the mini-batch to choose from.
@@ -328,6 +335,13 @@ impl Lab {
         let mut rate = None;
         theme::section(ui, s::NETWORK, |ui| {
             ui.spacing_mut().item_spacing.y = theme::GAP;
+            ui.add_enabled_ui(!open, |ui| {
+                let options: Vec<(Objective, &str)> =
+                    OBJECTIVES.map(|o| (o, s::objective(o))).to_vec();
+                let objective = &mut self.setup.objective;
+                let (label, help) = (s::PREDICTS, s::PREDICTS_HELP);
+                combo(ui, "lab predicts", label, help, objective, &options);
+            });
             let spec = &mut self.training.spec;
             let names = WIDTHS.map(|n| n.to_string());
             let mut options: Vec<(usize, &str)> = WIDTHS
