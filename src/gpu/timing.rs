@@ -48,6 +48,59 @@ impl std::fmt::Display for Clock {
     }
 }
 
+/// How work is cut into submissions that are timed by themselves beside an interface.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slices {
+    /// Seconds that a submission should take.
+    pub seconds: f64,
+    /// What times are taken with.
+    pub clock: Clock,
+    /// Seconds that a submission takes to the device and back whatever is in it, see [`WayJob`]; 0 by timestamps.
+    pub way: f64,
+}
+
+impl Slices {
+    /// What is left of a submission's time without its way: never nothing, as the way takes longer now and then.
+    pub fn own(&self, seconds: f64) -> f64 {
+        (seconds - self.way).max(1e-6)
+    }
+}
+
+/// Finds out how long submissions take in which nothing is done.
+#[derive(Debug, Default)]
+pub struct WayJob {
+    times: Vec<f64>,
+    work: Option<TimedWork>,
+}
+
+impl WayJob {
+    /// Submissions that are timed.
+    const RUNS: usize = 15;
+
+    /// Goes on without waiting; the median once it is known.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn pump(&mut self, gpu: &Gpu) -> Result<Option<f64>, GpuError> {
+        if let Some(work) = &mut self.work {
+            let Some(seconds) = work.poll(gpu)? else {
+                return Ok(None);
+            };
+            self.times.push(seconds);
+            self.work = None;
+        }
+        if self.times.len() < Self::RUNS {
+            let work = TimedWork::submit(gpu, Clock::Submissions, |encoder, _| {
+                encoder.begin_compute_pass(&Default::default());
+            })?;
+            self.work = Some(work);
+            return Ok(None);
+        }
+        self.times.sort_by(f64::total_cmp);
+        Ok(self.times.get(Self::RUNS / 2).copied())
+    }
+}
+
 /// Two timestamps.
 #[derive(Debug)]
 struct Stamps {

@@ -312,8 +312,9 @@ impl PlanBuilder {
             Planned(usize),
             Alone(TensorId),
         }
-        // With the number, first byte and end of each tensor.
-        let mut homes: Vec<(Home, Vec<(usize, u64, u64)>)> = Vec::new();
+        /// The number, first byte and end of a tensor.
+        type Member = (usize, u64, u64);
+        let mut homes: Vec<(Home, Vec<Member>)> = Vec::new();
         for (i, &tensor) in tensors.iter().enumerate() {
             let info = &self.tensors[tensor.0];
             let (home, first) = match (&info.external, info.together) {

@@ -16,7 +16,7 @@ use crate::{
     gpu::{
         Gpu,
         kernel::KernelId,
-        timing::{Clock, TimedWork},
+        timing::{Clock, Slices, TimedWork},
     },
 };
 
@@ -112,8 +112,8 @@ pub struct Profiler {
     times: Vec<Vec<f64>>,
     runs: usize,
     cursor: Cursor,
-    /// Seconds of a submission, if dispatches are to be cut, and the clock then.
-    slice: Option<(f64, Clock)>,
+    /// How dispatches are cut, if they are.
+    slices: Option<Slices>,
     /// Seconds of the pieces so far of the dispatch under way.
     partial: f64,
     work: Option<Piece>,
@@ -126,11 +126,11 @@ impl Profiler {
         Self::default()
     }
 
-    /// Cuts dispatches that take longer into submissions of about so many seconds, whose times are added up, so that
-    /// others have their turn in between; times are taken by `clock`.
-    pub fn in_slices(seconds: f64, clock: Clock) -> Self {
+    /// Cuts dispatches that take longer into several submissions, whose times without their way are added up, so that
+    /// others have their turn in between.
+    pub fn in_slices(slices: Slices) -> Self {
         Self {
-            slice: Some((seconds, clock)),
+            slices: Some(slices),
             ..Self::default()
         }
     }
@@ -152,10 +152,11 @@ impl Profiler {
             let Some(seconds) = piece.work.poll(gpu)? else {
                 return Ok(None);
             };
-            if self.slice.is_some() {
-                piece.expected.took(seconds);
+            let own = self.slices.map_or(seconds, |s| s.own(seconds));
+            if self.slices.is_some() {
+                piece.expected.took(own);
             }
-            self.partial += seconds;
+            self.partial += own;
             if piece.ends.0 {
                 self.times[piece.dispatch].push(std::mem::take(&mut self.partial));
             }
@@ -167,7 +168,8 @@ impl Profiler {
             || plan.is_empty();
         if !enough || self.cursor != Cursor::default() {
             let dispatch = self.cursor.dispatch();
-            let (budget, clock) = (self.slice).unwrap_or((f64::INFINITY, Clock::of(gpu)));
+            let slices = self.slices.map(|s| (s.seconds, s.clock));
+            let (budget, clock) = slices.unwrap_or((f64::INFINITY, Clock::of(gpu)));
             let (mut over, mut expected) = (false, Work::default());
             let cursor = &mut self.cursor;
             let work = TimedWork::submit(gpu, clock, |encoder, writes| {
@@ -458,7 +460,11 @@ mod tests {
         let gpu = gpu();
         let (_pool, plan) = three_sums(&gpu, 1 << 18);
         let whole = Profiler::run(&gpu, &plan, |_, _| {}).expect("times");
-        let mut profiler = Profiler::in_slices(whole[0].seconds / 4.0, Clock::Submissions);
+        let mut profiler = Profiler::in_slices(Slices {
+            seconds: whole[0].seconds / 4.0,
+            clock: Clock::Submissions,
+            way: 0.0,
+        });
         let mut submissions = 0;
         let times = loop {
             if let Some(times) = profiler.pump(&gpu, &plan).expect("times") {

@@ -15,7 +15,7 @@ use crate::{
     gpu::{
         Gpu,
         kernel::KernelId,
-        timing::{Clock, TimedWork},
+        timing::{Clock, Slices, TimedWork},
     },
 };
 
@@ -177,9 +177,8 @@ pub struct RooflineJob {
     side: usize,
     copied: u64,
     runs: usize,
-    /// Seconds of a submission, if it is to be cut.
-    slice: Option<f64>,
-    clock: Clock,
+    /// How runs are cut, if they are.
+    slices: Option<Slices>,
     cursor: Cursor,
     /// Seconds of the pieces so far of the run under way.
     partial: f64,
@@ -201,17 +200,16 @@ impl RooflineJob {
         Self::of_size(gpu, side, repeats)
     }
 
-    /// [`RooflineJob::new`] beside others, who have their turn in between: the work is cut into submissions of about
-    /// `seconds`, whose times, taken by `clock`, are added up. A page does not say whether a device is a slow one, so
+    /// [`RooflineJob::new`] beside others, who have their turn in between: the work is cut into submissions, whose
+    /// times without their way are added up. A page does not say whether a device is a slow one, so
     /// that is found out first; on such a one, kernels far from the best are not run again.
     ///
     /// # Errors
     /// As there.
-    pub fn in_slices(gpu: &Arc<Gpu>, seconds: f64, clock: Clock) -> Result<Self> {
+    pub fn in_slices(gpu: &Arc<Gpu>, slices: Slices) -> Result<Self> {
         let (side, repeats) = Self::SMALL;
         let mut job = Self::of_size(gpu, side, repeats)?;
-        job.slice = Some(seconds);
-        job.clock = clock;
+        job.slices = Some(slices);
         Ok(job)
     }
 
@@ -238,9 +236,10 @@ impl RooflineJob {
 
     /// Before a run, of a job in slices: takes to the large product on a fast device, and passes hopeless kernels over.
     fn look_ahead(&mut self) -> Result<()> {
-        let (Some(slice), count) = (self.slice, self.trials.len()) else {
+        if self.slices.is_none() {
             return Ok(());
-        };
+        }
+        let count = self.trials.len();
         let Some((best, amount)) = self.quickest().filter(|_| self.runs >= 2 * count) else {
             return Ok(());
         };
@@ -249,8 +248,7 @@ impl RooflineJob {
             self.trials.clear();
             let (side, repeats) = Self::LARGE;
             *self = Self {
-                slice: Some(slice),
-                clock: self.clock,
+                slices: self.slices,
                 ..Self::of_size(&self.gpu, side, repeats)?
             };
             return Ok(());
@@ -280,7 +278,7 @@ impl RooflineJob {
             let amount = plan.flops() as f64;
             let plan = plan.begin(gpu)?;
             for tensor in &abc[..2] {
-                let word = |i: usize| ((i * 7919 % 2048) as f32) / 1024.0 - 1.0;
+                let word = |i: usize| ((i % 2048 * 7919 % 2048) as f32) / 1024.0 - 1.0;
                 let words: Vec<f32> = (0..side * side).map(word).collect();
                 plan.view(*tensor).write(gpu, 0, &words);
             }
@@ -309,12 +307,16 @@ impl RooflineJob {
             side,
             copied: 4 * words as u64,
             runs: 0,
-            slice: None,
-            clock: Clock::of(gpu),
+            slices: None,
             cursor: Cursor::default(),
             partial: 0.0,
             work: None,
         })
+    }
+
+    fn clock(&self) -> Clock {
+        self.slices
+            .map_or_else(|| Clock::of(&self.gpu), |s| s.clock)
     }
 
     /// Runs that are done, and in all.
@@ -338,10 +340,11 @@ impl RooflineJob {
             let Some(seconds) = work.poll(&self.gpu)? else {
                 return Ok(None);
             };
-            if self.slice.is_some() {
-                expected.took(seconds);
+            let own = self.slices.map_or(seconds, |s| s.own(seconds));
+            if self.slices.is_some() {
+                expected.took(own);
             }
-            self.partial += seconds;
+            self.partial += own;
             if *over {
                 self.trials[*i]
                     .times
@@ -364,9 +367,10 @@ impl RooflineJob {
         if self.runs < RUNS * count {
             let i = self.runs % count;
             let plan = &self.trials[i].plan;
-            let budget = self.slice.unwrap_or(f64::INFINITY);
+            let budget = self.slices.map_or(f64::INFINITY, |s| s.seconds);
+            let clock = self.clock();
             let (mut over, mut expected) = (false, Work::default());
-            let work = TimedWork::submit(&self.gpu, self.clock, |encoder, writes| {
+            let work = TimedWork::submit(&self.gpu, clock, |encoder, writes| {
                 (over, expected) = plan.encode_timed(encoder, &mut self.cursor, budget, writes);
             })?;
             self.work = Some((i, over, expected, work));
@@ -391,7 +395,7 @@ impl RooflineJob {
             copied: self.copied,
             kernel,
             kernels,
-            clock: self.clock,
+            clock: self.clock(),
         }))
     }
 
@@ -465,7 +469,15 @@ mod tests {
     #[test]
     fn in_slices_the_rates_are_nearly_those_of_whole_runs() {
         let gpu = gpu();
-        let mut job = RooflineJob::in_slices(&gpu, 0.02, Clock::Submissions).expect("a job");
+        let mut job = RooflineJob::in_slices(
+            &gpu,
+            Slices {
+                seconds: 0.02,
+                clock: Clock::Submissions,
+                way: 0.0,
+            },
+        )
+        .expect("a job");
         let (mut cut, mut passed) = (0, 0);
         let found = loop {
             let before = job.runs;

@@ -166,6 +166,8 @@ pub struct ProfileView {
     pub checkpoint_activations: bool,
     /// What times were taken with.
     pub clock: Clock,
+    /// Seconds of a submission's way to the device and back, which are not part of the times; 0 by timestamps.
+    pub way_s: f64,
     /// What the device can do at most.
     pub roofline: Roofline,
     /// Every dispatch, in order.

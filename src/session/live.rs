@@ -279,7 +279,7 @@ impl Session {
             .filter(|t| t.config().unet == model.info.unet)
             .map(|t| (t.config(), t.variants()));
         let roofline = self.roofline.clone();
-        let job = ProfileJob::begin(&self.gpu, request, &model.info, own, roofline)?;
+        let job = ProfileJob::new(&self.gpu, request, &model.info, own, roofline);
         self.profile = Some(job);
         Ok(())
     }

@@ -529,6 +529,7 @@ fn a_profile_times_every_kernel_and_leaves_the_run_in_training_alone() {
     assert!(stages.contains(&ProfileStage::Roofline), "{stages:?}");
     assert_eq!(gpu.allocated_bytes(), before, "its memory is given back");
     assert_eq!((view.request, &view.unet), (step, &spec().config.unet));
+    assert!(view.way_s < 0.1, "{}", view.way_s);
     assert!(view.roofline.flops_per_s > 0.0 && view.roofline.bytes_per_s > 0.0);
     let map = unet_map::describe(&view.unet).expect("a map");
     for d in &view.dispatches {

@@ -8,7 +8,10 @@ use web_time::Instant;
 use crate::{
     Result, bench,
     data::Shuffle,
-    gpu::{Gpu, timing::Clock},
+    gpu::{
+        Gpu,
+        timing::{Clock, Slices, WayJob},
+    },
     nn::{
         Plan, init,
         model::ParamSet,
@@ -134,6 +137,7 @@ fn usual(model: &ModelInfo) -> TrainConfig {
 
 #[derive(Debug)]
 enum Stage {
+    Way(WayJob),
     Roofline(Box<RooflineJob>),
     Begin,
     Compiling(Subject),
@@ -156,7 +160,7 @@ pub struct ProfileJob {
     config: TrainConfig,
     variants: VariantTable,
     roofline: Option<Roofline>,
-    clock: Clock,
+    slices: Slices,
     stage: Stage,
     told: Option<Instant>,
 }
@@ -164,16 +168,13 @@ pub struct ProfileJob {
 impl ProfileJob {
     /// Of the model at hand. `own` are the settings and kernel variants of a run in training of the same network;
     /// `roofline` is what is known of the device already.
-    ///
-    /// # Errors
-    /// A device without the memory for the measurement of the roofline.
-    pub fn begin(
+    pub fn new(
         gpu: &Arc<Gpu>,
         request: ProfileRequest,
         model: &ModelInfo,
         own: Option<(&TrainConfig, VariantTable)>,
         roofline: Option<Roofline>,
-    ) -> Result<Self> {
+    ) -> Self {
         let batch = request.batch.clamp(1, MOST);
         let variants = own.map_or_else(|| VariantTable::of(gpu), |o| o.1);
         let config = own.map_or_else(|| usual(model), |o| o.0.clone());
@@ -183,24 +184,22 @@ impl ProfileJob {
             ..config
         };
         let clock = Clock::beside_frames(gpu);
-        let stage = match roofline {
-            Some(_) => Stage::Begin,
-            None => {
-                let job = RooflineJob::in_slices(gpu, SLICE, clock)?;
-                Stage::Roofline(Box::new(job))
-            }
+        let slices = Slices {
+            seconds: SLICE,
+            clock,
+            way: 0.0,
         };
-        Ok(Self {
+        Self {
             gpu: Arc::clone(gpu),
             request: ProfileRequest { batch, ..request },
             model: model.clone(),
             config,
             variants,
             roofline,
-            clock,
-            stage,
+            slices,
+            stage: Stage::Way(WayJob::default()),
             told: None,
-        })
+        }
     }
 
     /// What the device can do at most, once that is known.
@@ -215,6 +214,21 @@ impl ProfileJob {
     pub fn pump(&mut self, pace: Pace, tell: &mut dyn FnMut(Event)) -> Result<Option<ProfileView>> {
         self.gpu.check()?;
         self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
+            Stage::Way(mut job) => {
+                let way = match self.slices.clock {
+                    Clock::Timestamps => Some(0.0),
+                    Clock::Submissions => job.pump(&self.gpu)?,
+                };
+                self.slices.way = way.unwrap_or(0.0);
+                match way {
+                    None => Stage::Way(job),
+                    Some(_) if self.roofline.is_some() => Stage::Begin,
+                    Some(_) => {
+                        let job = RooflineJob::in_slices(&self.gpu, self.slices)?;
+                        Stage::Roofline(Box::new(job))
+                    }
+                }
+            }
             Stage::Roofline(mut job) => {
                 self.roofline = job.pump(COMPILE)?;
                 let (done, of) = job.progress();
@@ -248,7 +262,7 @@ impl ProfileJob {
                 if subject.run_once(pace)? {
                     Stage::Timing {
                         subject,
-                        profiler: Box::new(Profiler::in_slices(SLICE, self.clock)),
+                        profiler: Box::new(Profiler::in_slices(self.slices)),
                         times: Vec::new(),
                     }
                 } else {
@@ -264,7 +278,7 @@ impl ProfileJob {
                 let now = times.len();
                 if let Some(found) = profiler.pump(&self.gpu, plans[now])? {
                     times.push(found);
-                    profiler = Box::new(Profiler::in_slices(SLICE, self.clock));
+                    profiler = Box::new(Profiler::in_slices(self.slices));
                 } else {
                     let (done, of) = profiler.progress(plans[now]);
                     let before: usize = plans[..now].iter().map(|p| p.len()).sum();
@@ -279,7 +293,8 @@ impl ProfileJob {
                         unet: self.model.unet.clone(),
                         checkpoint_activations: self.request.pass == ProfilePass::Step
                             && self.config.checkpoint_activations,
-                        clock: self.clock,
+                        clock: self.slices.clock,
+                        way_s: self.slices.way,
                         roofline,
                         dispatches: times.concat(),
                     }));
@@ -308,7 +323,7 @@ impl ProfileJob {
         match &mut self.stage {
             Stage::WarmUp(Subject::Step(stepper)) => stepper.wait(),
             Stage::WarmUp(Subject::Evaluation { run, .. }) => run.wait(),
-            Stage::Roofline(_) | Stage::Timing { .. } => self.gpu.wait(),
+            Stage::Way(_) | Stage::Roofline(_) | Stage::Timing { .. } => self.gpu.wait(),
             Stage::Begin | Stage::Compiling(_) | Stage::Done => {}
         }
     }

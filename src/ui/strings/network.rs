@@ -294,13 +294,13 @@ pub const fn strip_hint(both: bool) -> &'static str {
         "The way through the network from left to right. What is wide takes long. The strip above is the memory that is alive. A click selects a block."
     }
 }
-/// What times were taken with, and the time of the quickest kernel.
-pub fn clock(clock: Clock, floor: f64) -> String {
+/// What times were taken with, and the time of a submission's way.
+pub fn clock(clock: Clock, way: f64) -> String {
     match clock {
         Clock::Timestamps => "Timed by the device's own timestamps.".to_owned(),
         Clock::Submissions => format!(
-            "Timed from submission to end, as this device has no timestamps: {} of each is its way to the device and back.",
-            time(floor)
+            "Timed by the clock, from submission to end, without the {} that the way to the device and back takes. Kernels much shorter than that are not told exactly.",
+            time(way)
         ),
     }
 }

@@ -209,7 +209,7 @@ impl Flame {
                 words::strip_hint(shown.turn < shown.view.dispatches.len()),
             );
             shown.dearest(ui);
-            widgets::hint(ui, &words::clock(shown.view.clock, shown.profile.floor_s));
+            widgets::hint(ui, &words::clock(shown.view.clock, shown.view.way_s));
             clicked
         });
         if std::mem::take(&mut self.reveal) {

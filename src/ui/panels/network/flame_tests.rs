@@ -91,6 +91,7 @@ pub fn profile(model: &ModelInfo, request: ProfileRequest) -> ProfileView {
         unet: model.unet.clone(),
         checkpoint_activations: false,
         clock: Clock::Submissions,
+        way_s: 42e-6,
         roofline: Roofline {
             flops_per_s: PRODUCT,
             bytes_per_s: COPY,
