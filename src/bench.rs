@@ -252,6 +252,8 @@ pub struct Bench {
     roofline: Option<Roofline>,
     begun: Option<Instant>,
     choosing: Duration,
+    /// Kernel variants were measured, and nobody has been told.
+    tuned: bool,
 }
 
 #[derive(Debug)]
@@ -322,12 +324,18 @@ impl Bench {
             roofline: None,
             begun: None,
             choosing: Duration::ZERO,
+            tuned: false,
         })
     }
 
     fn begin_choosing(gpu: &Arc<Gpu>, config: &TrainConfig) -> Result<Stage> {
         let tuner = Tuner::for_network(gpu, &Network::from(&config.unet))?;
         Ok(Stage::Choosing(Box::new(tuner)))
+    }
+
+    /// Whether kernel variants were measured since the last call: they are worth keeping.
+    pub const fn take_tuned(&mut self) -> bool {
+        std::mem::replace(&mut self.tuned, false)
     }
 
     /// What is going on, in a few words.
@@ -357,6 +365,7 @@ impl Bench {
                 self.status = format!("choosing kernel variants: {done} of {of}");
                 if tuner.pump(Self::COMPILE)? {
                     drop(tuner);
+                    self.tuned = of > 0;
                     self.choosing = begun.elapsed();
                     self.gpu.restart_peak();
                     let dataset = Arc::new(synthetic(&self.config)?);

@@ -235,7 +235,7 @@ pub fn run(args: &TrainArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> 
         kernels::choose(&gpu, &config.unet)?;
     }
     if let Some(budget) = args.memory_budget {
-        let fit = budget::fit(&gpu, &config, &options, &dataset, budget)?;
+        let fit = budget::fit(&gpu, &config, (&options).into(), &dataset, budget)?;
         config.checkpoint_activations = fit.checkpoint_activations;
         line(&format!(
             "memory: {} of {} on the device, {}",

@@ -24,6 +24,7 @@ struct Slot {
 /// A ring of staging buffers of one size.
 #[derive(Debug)]
 pub struct ReadbackRing {
+    gpu: Arc<Gpu>,
     slots: Vec<Slot>,
     bytes: u64,
     next_order: u64,
@@ -35,7 +36,7 @@ impl ReadbackRing {
     ///
     /// # Errors
     /// The device's refusal.
-    pub fn new(gpu: &Gpu, slots: usize, bytes: u64) -> Result<Self, GpuError> {
+    pub fn new(gpu: &Arc<Gpu>, slots: usize, bytes: u64) -> Result<Self, GpuError> {
         let slots = (0..slots)
             .map(|_| {
                 Ok(Slot {
@@ -51,6 +52,7 @@ impl ReadbackRing {
             })
             .collect::<Result<_, GpuError>>()?;
         Ok(Self {
+            gpu: Arc::clone(gpu),
             slots,
             bytes,
             next_order: 0,
@@ -127,6 +129,15 @@ impl ReadbackRing {
     /// Copies on their way.
     pub fn pending(&self) -> u64 {
         self.next_order - self.delivered
+    }
+}
+
+impl Drop for ReadbackRing {
+    fn drop(&mut self) {
+        for slot in self.slots.drain(..) {
+            slot.buffer.destroy();
+            self.gpu.released(self.bytes);
+        }
     }
 }
 

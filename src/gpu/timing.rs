@@ -26,6 +26,17 @@ impl Clock {
             Self::Submissions
         }
     }
+
+    /// What is good beside an interface that draws frames on the same device. A software adapter may write a timestamp
+    /// only when the frame under way is drawn (llvmpipe does), whatever was computed before; and as it computes while
+    /// it is submitted to, the host's clock is nearly as good there.
+    pub const fn beside_frames(gpu: &Gpu) -> Self {
+        if gpu.capabilities.software {
+            Self::Submissions
+        } else {
+            Self::of(gpu)
+        }
+    }
 }
 
 impl std::fmt::Display for Clock {
@@ -58,16 +69,17 @@ impl TimedWork {
     /// Bytes of two timestamps.
     const BYTES: u64 = 16;
 
-    /// Submits what `record` encodes. It is handed what a compute pass needs to write timestamps, if the device has
-    /// them; they belong around all of the work.
+    /// Submits what `record` encodes, to be timed by `clock`, which the device has. It is handed what a compute pass
+    /// needs to write timestamps, if that is the clock; they belong around all of the work.
     ///
     /// # Errors
     /// The device's refusal.
     pub fn submit(
         gpu: &Gpu,
+        clock: Clock,
         record: impl FnOnce(&mut wgpu::CommandEncoder, Option<wgpu::ComputePassTimestampWrites<'_>>),
     ) -> Result<Self, GpuError> {
-        let stamps = (Clock::of(gpu) == Clock::Timestamps).then(|| Stamps {
+        let stamps = (clock == Clock::Timestamps).then(|| Stamps {
             set: gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("timing"),
                 ty: wgpu::QueryType::Timestamp,

@@ -487,6 +487,21 @@ impl PlanBuilder {
         out
     }
 
+    /// Bytes of the arena's tensors that are alive at each dispatch.
+    pub fn bytes_alive(&self) -> Vec<u64> {
+        let count = self.dispatches.len();
+        let mut change = vec![0_i64; count + 1];
+        for life in self.lifetimes().values() {
+            change[life.first.min(count)] += life.bytes as i64;
+            change[(life.last + 1).min(count)] -= life.bytes as i64;
+        }
+        let sum = |alive: &mut i64, change: &i64| {
+            *alive += change;
+            Some(*alive as u64)
+        };
+        change.iter().take(count).scan(0, sum).collect()
+    }
+
     /// The bytes that the arena would take on a device whose bindings are limited to `limit`.
     pub fn arena_bytes(&self, limit: u64) -> u64 {
         let lives: Vec<Lifetime> = self.lifetimes().into_values().collect();
@@ -633,6 +648,7 @@ impl PlanBuilder {
         Ok(Plan {
             gpu: Arc::clone(gpu),
             flops: self.flops(),
+            alive: self.bytes_alive(),
             steps: Vec::with_capacity(self.dispatches.len()),
             dispatches: self.dispatches,
             views,
@@ -702,6 +718,14 @@ impl Work {
         }
     }
 
+    /// It took so many seconds, alone on the device.
+    pub fn took(&self, seconds: f64) {
+        let ratio = (seconds / self.seconds).clamp(1e-3, 1e3);
+        for (speed, part) in &self.parts {
+            speed.scale(ratio.powf(0.5 * part / self.seconds));
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
@@ -742,6 +766,7 @@ pub struct Plan {
     slice_group: wgpu::BindGroup,
     stride: u64,
     flops: u64,
+    alive: Vec<u64>,
 }
 
 impl Plan {
@@ -858,6 +883,11 @@ impl Plan {
         self.steps.get(index).map_or(0, |s| s.bytes)
     }
 
+    /// Bytes of the arena's tensors that are alive at dispatch `index`.
+    pub fn alive_at(&self, index: usize) -> u64 {
+        self.alive.get(index).copied().unwrap_or(0)
+    }
+
     /// The arena's chunks, whole (tests fill them with guard values).
     pub fn arena(&self) -> Vec<View> {
         self.chunks
@@ -893,13 +923,40 @@ impl Plan {
         budget: f64,
         timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
     ) -> (bool, Work) {
+        self.encode_until(
+            encoder,
+            cursor,
+            (self.steps.len(), budget),
+            timestamp_writes,
+        )
+    }
+
+    /// [`Plan::encode_timed`] of nothing but the dispatch at `cursor`, or what is left of it.
+    pub fn encode_piece_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+        budget: f64,
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) -> (bool, Work) {
+        let end = (cursor.dispatch + 1).min(self.steps.len());
+        self.encode_until(encoder, cursor, (end, budget), timestamp_writes)
+    }
+
+    fn encode_until(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        cursor: &mut Cursor,
+        (end, budget): (usize, f64),
+        timestamp_writes: Option<wgpu::ComputePassTimestampWrites<'_>>,
+    ) -> (bool, Work) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: None,
             timestamp_writes,
         });
         let mut work = Work::default();
         let mut slot = 1;
-        while cursor.dispatch < self.steps.len() {
+        while cursor.dispatch < end {
             let step = &self.steps[cursor.dispatch];
             let left = step.tiles - cursor.tile;
             let per_tile = self.seconds(step) / f64::from(step.tiles.max(1));

@@ -6,20 +6,79 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use web_time::Instant;
 
-use super::{Plan, plan::Cursor, roofline::Roofline};
+use super::{
+    Plan,
+    plan::{Cursor, Work},
+    roofline::Roofline,
+};
 use crate::{
     Result,
     gpu::{
         Gpu,
+        kernel::KernelId,
         timing::{Clock, TimedWork},
     },
 };
+
+/// What a kernel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelKind {
+    /// Convolutions and linear layers: forward, and the gradient of their input.
+    Convolution,
+    /// The gradient of their weights.
+    WeightGradient,
+    /// The products of attention.
+    Attention,
+    /// GroupNorm with its SiLU.
+    Norm,
+    /// Adding up parts of gradients.
+    Sums,
+    /// Clipping, Adam and the moving average.
+    Optimizer,
+    /// All else: what is done number by number.
+    Other,
+}
+
+impl KernelKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::Convolution,
+        Self::WeightGradient,
+        Self::Attention,
+        Self::Norm,
+        Self::Sums,
+        Self::Optimizer,
+        Self::Other,
+    ];
+
+    /// That of a kernel.
+    pub fn of(kernel: &KernelId) -> Self {
+        let product = ["conv", "projections", "winograd"];
+        match kernel.stem.strip_prefix("layers/") {
+            Some(name) if product.iter().any(|p| name.starts_with(p)) => {
+                if kernel.entry.starts_with("backward_weight") {
+                    Self::WeightGradient
+                } else {
+                    Self::Convolution
+                }
+            }
+            Some(name) if name.starts_with("attention") => Self::Attention,
+            Some(name) if name.starts_with("group_norm") => Self::Norm,
+            Some(name) if name.starts_with("row_sums") => Self::Sums,
+            _ if kernel.stem.starts_with("optimizer/") => Self::Optimizer,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// A dispatch with its time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timed {
     /// Its kernel.
     pub kernel: String,
+    /// What that is for.
+    pub kind: KernelKind,
     /// Its layer.
     pub layer: String,
     /// Median seconds.
@@ -28,6 +87,8 @@ pub struct Timed {
     pub flops: u64,
     /// Bytes, as [`Plan::bytes_of`] counts them.
     pub bytes: u64,
+    /// Bytes of the arena's tensors that are alive then.
+    pub alive: u64,
 }
 
 /// Times a plan is run.
@@ -35,13 +96,27 @@ const RUNS: usize = 3;
 /// A plan that has taken so many seconds is not run once more.
 const PATIENCE: f64 = 8.0;
 
+/// A dispatch on the device, or a piece of one.
+#[derive(Debug)]
+struct Piece {
+    dispatch: usize,
+    /// The dispatch is over then, and the whole plan.
+    ends: (bool, bool),
+    expected: Work,
+    work: TimedWork,
+}
+
 /// Takes the times of one plan, bit by bit. What the plan computes is overwritten.
 #[derive(Debug, Default)]
 pub struct Profiler {
     times: Vec<Vec<f64>>,
     runs: usize,
     cursor: Cursor,
-    work: Option<(usize, bool, TimedWork)>,
+    /// Seconds of a submission, if dispatches are to be cut, and the clock then.
+    slice: Option<(f64, Clock)>,
+    /// Seconds of the pieces so far of the dispatch under way.
+    partial: f64,
+    work: Option<Piece>,
     begun: Option<Instant>,
 }
 
@@ -49,6 +124,15 @@ impl Profiler {
     /// Begins anew.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Cuts dispatches that take longer into submissions of about so many seconds, whose times are added up, so that
+    /// others have their turn in between; times are taken by `clock`.
+    pub fn in_slices(seconds: f64, clock: Clock) -> Self {
+        Self {
+            slice: Some((seconds, clock)),
+            ..Self::default()
+        }
     }
 
     /// Dispatches that are timed, and the most that will be.
@@ -64,32 +148,47 @@ impl Profiler {
     pub fn pump(&mut self, gpu: &Gpu, plan: &Plan) -> Result<Option<Vec<Timed>>> {
         self.times.resize(plan.len(), Vec::new());
         let begun = *self.begun.get_or_insert_with(Instant::now);
-        if let Some((i, last, work)) = &mut self.work {
-            let Some(seconds) = work.poll(gpu)? else {
+        if let Some(piece) = &mut self.work {
+            let Some(seconds) = piece.work.poll(gpu)? else {
                 return Ok(None);
             };
-            self.times[*i].push(seconds);
-            self.runs += usize::from(*last);
+            if self.slice.is_some() {
+                piece.expected.took(seconds);
+            }
+            self.partial += seconds;
+            if piece.ends.0 {
+                self.times[piece.dispatch].push(std::mem::take(&mut self.partial));
+            }
+            self.runs += usize::from(piece.ends.1);
             self.work = None;
         }
         let enough = self.runs >= RUNS
             || (self.runs > 0 && begun.elapsed().as_secs_f64() > PATIENCE)
             || plan.is_empty();
         if !enough || self.cursor != Cursor::default() {
-            let i = self.cursor.dispatch();
-            let mut last = false;
-            let work = TimedWork::submit(gpu, |encoder, writes| {
-                last = plan.encode_one_timed(encoder, &mut self.cursor, writes).0;
+            let dispatch = self.cursor.dispatch();
+            let (budget, clock) = (self.slice).unwrap_or((f64::INFINITY, Clock::of(gpu)));
+            let (mut over, mut expected) = (false, Work::default());
+            let cursor = &mut self.cursor;
+            let work = TimedWork::submit(gpu, clock, |encoder, writes| {
+                (over, expected) = plan.encode_piece_timed(encoder, cursor, budget, writes);
             })?;
-            self.work = Some((i, last, work));
+            self.work = Some(Piece {
+                dispatch,
+                ends: (over || self.cursor.dispatch() != dispatch, over),
+                expected,
+                work,
+            });
             return Ok(None);
         }
         let timed = plan.dispatches().iter().enumerate().map(|(i, d)| Timed {
             kernel: d.kernel.to_string(),
+            kind: KernelKind::of(&d.kernel),
             layer: d.label.to_string(),
             seconds: median(self.times[i].clone()),
             flops: d.flops,
             bytes: plan.bytes_of(i),
+            alive: plan.alive_at(i),
         });
         Ok(Some(timed.collect()))
     }
@@ -263,7 +362,9 @@ mod tests {
     fn a_profile_adds_up() {
         let timed = |kernel: &str, seconds, flops, bytes| Timed {
             kernel: kernel.into(),
+            kind: KernelKind::Other,
             layer: "l".into(),
+            alive: 0,
             seconds,
             flops,
             bytes,
@@ -294,24 +395,93 @@ mod tests {
     }
 
     #[test]
-    fn every_dispatch_is_timed_and_its_bytes_are_those_it_binds() {
-        let gpu = gpu();
-        let words = 1 << 16;
-        let (_pool, views) =
-            Pool::allocate(&gpu, "test", &[("a", 4 * words), ("y", 4 * words)]).expect("memory");
+    fn kernels_are_told_apart_by_what_they_are_for() {
+        let kind = |stem, entry| KernelKind::of(&KernelId::new(stem, entry));
+        for (stem, entry, expected) in [
+            ("layers/conv2d", "forward", KernelKind::Convolution),
+            (
+                "layers/conv3x3_subgroup",
+                "backward_input",
+                KernelKind::Convolution,
+            ),
+            (
+                "layers/conv3x3_wide",
+                "backward_weight",
+                KernelKind::WeightGradient,
+            ),
+            (
+                "layers/projections",
+                "backward_weight",
+                KernelKind::WeightGradient,
+            ),
+            ("layers/attention", "forward", KernelKind::Attention),
+            ("layers/group_norm", "backward_sums", KernelKind::Norm),
+            ("layers/row_sums", "sum", KernelKind::Sums),
+            ("optimizer/adam", "update", KernelKind::Optimizer),
+            ("layers/concat", "forward", KernelKind::Other),
+            ("loss", "gradient", KernelKind::Other),
+        ] {
+            assert_eq!(kind(stem, entry), expected, "{stem}:{entry}");
+        }
+    }
+
+    /// A plan that adds to the same numbers three times: `[words]` each.
+    fn three_sums(gpu: &std::sync::Arc<Gpu>, words: u64) -> (Pool, Plan) {
+        let (pool, views) =
+            Pool::allocate(gpu, "test", &[("a", 4 * words), ("y", 4 * words)]).expect("memory");
         let mut plan = PlanBuilder::new();
         let a = plan.external("a", &views[0]);
         let y = plan.external("y", &views[1]);
         for _ in 0..3 {
             add::accumulate(&mut plan, a, y, words as usize, true);
         }
-        let plan = plan.prepare(&gpu).expect("a plan");
+        (pool, plan.prepare(gpu).expect("a plan"))
+    }
+
+    #[test]
+    fn every_dispatch_is_timed_and_its_bytes_are_those_it_binds() {
+        let gpu = gpu();
+        let words = 1 << 16;
+        let (_pool, plan) = three_sums(&gpu, words);
         let times = Profiler::run(&gpu, &plan, |_, _| {}).expect("times");
         assert_eq!(times.len(), 3);
         for timed in times {
             assert!(timed.seconds > 0.0 && timed.seconds < 5.0, "{timed:?}");
             // a is read, y is read and written.
             assert_eq!(timed.bytes, 3 * 4 * words);
+            assert_eq!(timed.alive, 0, "both lie outside the arena");
         }
+    }
+
+    #[test]
+    fn dispatches_that_are_cut_are_timed_whole() {
+        let gpu = gpu();
+        let (_pool, plan) = three_sums(&gpu, 1 << 18);
+        let whole = Profiler::run(&gpu, &plan, |_, _| {}).expect("times");
+        let mut profiler = Profiler::in_slices(whole[0].seconds / 4.0, Clock::Submissions);
+        let mut submissions = 0;
+        let times = loop {
+            if let Some(times) = profiler.pump(&gpu, &plan).expect("times") {
+                break times;
+            }
+            submissions += usize::from(profiler.work.as_ref().is_some_and(|w| !w.ends.0));
+            gpu.wait();
+        };
+        assert!(submissions > 2, "{submissions} of them are pieces");
+        assert_eq!((times.len(), profiler.runs), (3, RUNS));
+        assert!(profiler.times.iter().all(|t| t.len() == RUNS));
+        assert_eq!(profiler.cursor, Cursor::default());
+    }
+
+    #[test]
+    fn what_is_alive_follows_from_who_uses_it() {
+        let mut plan = PlanBuilder::new();
+        let [a, b, c] = [100, 20, 3].map(|words| plan.tensor("t", words));
+        add::accumulate(&mut plan, a, b, 20, false);
+        add::accumulate(&mut plan, b, c, 3, false);
+        add::accumulate(&mut plan, b, c, 3, true);
+        assert_eq!(plan.bytes_alive(), [480, 92, 92]);
+        plan.keep(a);
+        assert_eq!(plan.bytes_alive(), [480, 492, 492]);
     }
 }

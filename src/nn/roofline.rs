@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{
     Plan, PlanBuilder, TensorId,
-    plan::{Cursor, Variants},
+    plan::{Cursor, Variants, Work},
 };
 use crate::{
     Result,
@@ -177,10 +177,26 @@ pub struct RooflineJob {
     side: usize,
     copied: u64,
     runs: usize,
-    work: Option<(usize, TimedWork)>,
+    /// Seconds of a submission, if it is to be cut.
+    slice: Option<f64>,
+    clock: Clock,
+    cursor: Cursor,
+    /// Seconds of the pieces so far of the run under way.
+    partial: f64,
+    /// The trial, whether it is over then, what was expected, and its time.
+    work: Option<(usize, bool, Work, TimedWork)>,
 }
 
 impl RooflineJob {
+    /// Cuts the work into submissions of about so many seconds, whose times are added up, so that others have their
+    /// turn in between; times are taken by `clock`.
+    #[must_use]
+    pub const fn in_slices(mut self, seconds: f64, clock: Clock) -> Self {
+        self.slice = Some(seconds);
+        self.clock = clock;
+        self
+    }
+
     /// Allocates what it takes: a hundred to two hundred MB, given back at its end.
     ///
     /// # Errors
@@ -229,8 +245,17 @@ impl RooflineJob {
             side,
             copied: 4 * words as u64,
             runs: 0,
+            slice: None,
+            clock: Clock::of(gpu),
+            cursor: Cursor::default(),
+            partial: 0.0,
             work: None,
         })
+    }
+
+    /// Runs that are done, and in all.
+    pub const fn progress(&self) -> (usize, usize) {
+        (self.runs, RUNS * self.trials.len())
     }
 
     /// Goes on without waiting; the result once it is there.
@@ -245,22 +270,32 @@ impl RooflineJob {
                 return Ok(None);
             }
         }
-        if let Some((i, work)) = &mut self.work {
+        if let Some((i, over, expected, work)) = &mut self.work {
             let Some(seconds) = work.poll(&self.gpu)? else {
                 return Ok(None);
             };
-            self.trials[*i].times.push(seconds);
+            if self.slice.is_some() {
+                expected.took(seconds);
+            }
+            self.partial += seconds;
+            if *over {
+                self.trials[*i]
+                    .times
+                    .push(std::mem::take(&mut self.partial));
+                self.runs += 1;
+            }
             self.work = None;
         }
         let count = self.trials.len();
         if self.runs < RUNS * count {
             let i = self.runs % count;
-            self.runs += 1;
             let plan = &self.trials[i].plan;
-            let work = TimedWork::submit(&self.gpu, |encoder, writes| {
-                plan.encode_timed(encoder, &mut Cursor::default(), f64::INFINITY, writes);
+            let budget = self.slice.unwrap_or(f64::INFINITY);
+            let (mut over, mut expected) = (false, Work::default());
+            let work = TimedWork::submit(&self.gpu, self.clock, |encoder, writes| {
+                (over, expected) = plan.encode_timed(encoder, &mut self.cursor, budget, writes);
             })?;
-            self.work = Some((i, work));
+            self.work = Some((i, over, expected, work));
             return Ok(None);
         }
         let rate = |trial: &Trial| {
@@ -282,7 +317,7 @@ impl RooflineJob {
             copied: self.copied,
             kernel,
             kernels,
-            clock: Clock::of(&self.gpu),
+            clock: self.clock,
         }))
     }
 

@@ -15,7 +15,11 @@ use super::{
 };
 use crate::{
     Result,
-    gpu::{Gpu, View, memory::Pool, timing::TimedWork},
+    gpu::{
+        Gpu, View,
+        memory::Pool,
+        timing::{Clock, TimedWork},
+    },
 };
 
 /// Layers that may want other variants than the rest, by the shape of what they put out.
@@ -458,7 +462,7 @@ impl Trial {
                 let word = |k: u64| ((k * 2_654_435_761 % 2048) as f32) / 1024.0 - 1.0;
                 view.write(gpu, 0, &(0..view.bytes / 4).map(word).collect::<Vec<f32>>());
             }
-            let work = TimedWork::submit(gpu, |encoder, writes| {
+            let work = TimedWork::submit(gpu, Clock::of(gpu), |encoder, writes| {
                 let mut cursor = Cursor::default();
                 (candidate.plan).encode_timed(encoder, &mut cursor, f64::INFINITY, writes);
             })?;

@@ -62,6 +62,11 @@ pub enum Command {
     Export(ExportRequest),
     /// Measures this device; answered by [`Event::Bench`](super::event::Event::Bench). Other work waits meanwhile.
     Bench(BenchRequest),
+    /// Times the kernels of the network at hand; answered by [`Event::Profile`](super::event::Event::Profile). A later
+    /// request replaces an earlier one. Work for which nobody waits rests meanwhile.
+    Profile(ProfileRequest),
+    /// Stops that.
+    StopProfile,
     /// The interface is hidden: submissions may be long, as nobody looks.
     Hidden(bool),
 }
@@ -75,6 +80,25 @@ pub struct BenchRequest {
     pub batch: Option<usize>,
     /// Seconds for training and again for sampling.
     pub seconds: f64,
+}
+
+/// What of a network is to be timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProfilePass {
+    /// A training step of one micro-batch: forward, loss, backward, and the update of the weights. If the run in
+    /// training is of the same network, its settings are taken.
+    Step,
+    /// An evaluation, with a sampler's step around it.
+    Evaluation,
+}
+
+/// Where the time of the network at hand goes, kernel by kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileRequest {
+    /// Of what.
+    pub pass: ProfilePass,
+    /// Images at once.
+    pub batch: usize,
 }
 
 /// A data set.
@@ -243,6 +267,8 @@ pub struct TrainSpec {
     pub preview: PreviewSettings,
     /// When to stop.
     pub stop: StopAt,
+    /// Bytes that the run may take on the device: activations are checkpointed if it needs that to fit.
+    pub memory_budget: Option<u64>,
 }
 
 /// Training.
@@ -250,6 +276,9 @@ pub struct TrainSpec {
 pub enum TrainCommand {
     /// Starts anew from random weights.
     Start(Box<TrainSpec>),
+    /// Asks how such a run would fit its budget, without starting it; answered by
+    /// [`TrainEvent::Planned`](super::event::TrainEvent::Planned).
+    Plan(Box<TrainSpec>),
     /// Rests after the step under way.
     Pause,
     /// Goes on.

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use super::{
-    command::{ForwardRequest, PreviewSettings, ProbeRequest, ReverseRequest},
+    budget::BudgetPlan,
+    command::{ForwardRequest, PreviewSettings, ProbeRequest, ProfileRequest, ReverseRequest},
     config::TrainConfig,
     lab::event::{LabEvent, LabTrainEvent},
     trainer::StepReport,
 };
 use crate::{
-    bench::BenchReport, data::Dataset, diffusion::SchedulerConfig, gpu::film::Film,
-    nn::unet_config::UNetConfig,
+    bench::BenchReport,
+    data::Dataset,
+    diffusion::SchedulerConfig,
+    gpu::{film::Film, timing::Clock},
+    nn::{profile::Timed, roofline::Roofline, unet_config::UNetConfig},
 };
 
 /// A part of a session's work.
@@ -34,6 +38,8 @@ pub enum Job {
     Export,
     /// Measuring the device.
     Bench,
+    /// Timing the network's kernels.
+    Profile,
 }
 
 /// Something that happened.
@@ -73,6 +79,8 @@ pub enum Event {
     Tuned(Arc<serde_json::Value>),
     /// Measuring the device.
     Bench(BenchEvent),
+    /// Timing the network's kernels.
+    Profile(ProfileEvent),
     /// A file, for the user to save.
     File {
         /// A name for it.
@@ -118,6 +126,50 @@ pub enum BenchEvent {
     },
     /// The figures.
     Done(Box<BenchReport>),
+}
+
+/// What a profile is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProfileStage {
+    /// Finding out what the device can do at most.
+    Roofline,
+    /// A first run of everything, which is not timed.
+    WarmUp,
+    /// Timing.
+    Timing,
+}
+
+/// News of a profile.
+#[derive(Debug, Clone)]
+pub enum ProfileEvent {
+    /// It has come this far.
+    Progress {
+        /// What is going on.
+        stage: ProfileStage,
+        /// Done of it.
+        done: usize,
+        /// In all.
+        of: usize,
+    },
+    /// It is there.
+    Done(Arc<ProfileView>),
+}
+
+/// Where the time of a network goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProfileView {
+    /// What was asked.
+    pub request: ProfileRequest,
+    /// The network.
+    pub unet: UNetConfig,
+    /// Whether activations were checkpointed.
+    pub checkpoint_activations: bool,
+    /// What times were taken with.
+    pub clock: Clock,
+    /// What the device can do at most.
+    pub roofline: Roofline,
+    /// Every dispatch, in order.
+    pub dispatches: Vec<Timed>,
 }
 
 /// A model that was opened.
@@ -351,6 +403,8 @@ pub enum TrainEvent {
         /// Grids of samples.
         preview: PreviewSettings,
     },
+    /// How a run that was asked about would fit its budget, or why that cannot be told.
+    Planned(std::result::Result<BudgetPlan, String>),
     /// It goes on or rests.
     Status(TrainStatus),
     /// A step's figures.

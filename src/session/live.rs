@@ -5,15 +5,19 @@
 use std::{collections::VecDeque, io::Cursor, sync::Arc, time::Duration};
 
 use super::{
-    TrainError, checkpoint,
+    TrainError,
+    budget::BudgetPlan,
+    checkpoint,
     command::{
         BenchRequest, Command, DataChoice, ExportRequest, ForwardRequest, ModelChoice,
-        ProbeRequest, TrainCommand, TrainSpec,
+        ProbeRequest, ProfileRequest, TrainCommand, TrainSpec,
     },
-    event::{BenchEvent, Event, Job, ModelInfo, ReverseEvent, TrainEvent, TrainStatus},
+    event::{
+        BenchEvent, Event, Job, ModelInfo, ProfileEvent, ReverseEvent, TrainEvent, TrainStatus,
+    },
     jobs::{
-        Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, reverse::ReverseJob,
-        training::TrainingJob,
+        Weights, export::ExportJob, forward::ForwardJob, probe::ProbeJob, profile::ProfileJob,
+        reverse::ReverseJob, training::TrainingJob,
     },
     lab::{command::LabCommand, job::LabJob},
     pacer::Pace,
@@ -29,6 +33,7 @@ use crate::{
     nn::{
         model::ParamSet,
         network::Network,
+        roofline::Roofline,
         tuning::{self, Tuner},
     },
 };
@@ -104,6 +109,9 @@ pub struct Session {
     exports: VecDeque<ExportJob>,
     lab: LabJob,
     bench: Option<Measuring>,
+    profile: Option<ProfileJob>,
+    /// What the device can do at most, once that was measured.
+    roofline: Option<Roofline>,
     /// Which of the two runs in training has the device next.
     lab_next: bool,
     hidden: bool,
@@ -148,6 +156,8 @@ impl Session {
             exports: VecDeque::new(),
             lab: LabJob::new(gpu),
             bench: None,
+            profile: None,
+            roofline: None,
             lab_next: false,
             hidden: false,
             calm: false,
@@ -192,6 +202,11 @@ impl Session {
             Command::Export(request) => (Job::Export, self.export(request)),
             Command::Lab(command) => (Job::Lab, self.handle_lab(command)),
             Command::Bench(request) => (Job::Bench, self.begin_bench(&request)),
+            Command::Profile(request) => (Job::Profile, self.begin_profile(request)),
+            Command::StopProfile => {
+                self.profile = None;
+                (Job::Profile, Ok(()))
+            }
             Command::Hidden(hidden) => {
                 self.hidden = hidden;
                 (Job::Training, Ok(()))
@@ -231,7 +246,12 @@ impl Session {
         let Some(measuring) = &mut self.bench else {
             return Ok(Pumped::Idle);
         };
-        if let Some(report) = measuring.bench.pump()? {
+        let report = measuring.bench.pump()?;
+        if measuring.bench.take_tuned() {
+            let known = tuning::document(&self.gpu);
+            self.events.push_back(Event::Tuned(Arc::new(known)));
+        }
+        if let Some(report) = report {
             self.bench = None;
             let done = BenchEvent::Done(Box::new(report));
             self.events.push_back(Event::Bench(done));
@@ -247,6 +267,42 @@ impl Session {
             return Ok(Pumped::Busy);
         }
         Ok(Pumped::Waiting)
+    }
+
+    fn begin_profile(&mut self, request: ProfileRequest) -> Result<()> {
+        self.profile = None;
+        let Some(model) = &self.model else {
+            return Err(TrainError::NoModel.into());
+        };
+        let training = self.training.as_ref().map(TrainingJob::trainer);
+        let own = training
+            .filter(|t| t.config().unet == model.info.unet)
+            .map(|t| (t.config(), t.variants()));
+        let roofline = self.roofline.clone();
+        let job = ProfileJob::begin(&self.gpu, request, &model.info, own, roofline)?;
+        self.profile = Some(job);
+        Ok(())
+    }
+
+    fn pump_profile(&mut self) -> Result<Pumped> {
+        let pace = self.pace();
+        let Some(job) = &mut self.profile else {
+            return Ok(Pumped::Idle);
+        };
+        let events = &mut self.events;
+        let before = events.len();
+        let done = job.pump(pace, &mut |event| events.push_back(event))?;
+        self.roofline = job.roofline().cloned().or(self.roofline.take());
+        if let Some(view) = done {
+            self.profile = None;
+            let done = ProfileEvent::Done(Arc::new(view));
+            self.events.push_back(Event::Profile(done));
+        }
+        Ok(if self.events.len() > before {
+            Pumped::Busy
+        } else {
+            Pumped::Waiting
+        })
     }
 
     fn handle_lab(&mut self, command: LabCommand) -> Result<()> {
@@ -359,6 +415,7 @@ impl Session {
     fn set_model(&mut self, info: ModelInfo, weights: Weights) {
         self.reverse = None;
         self.probe = None;
+        self.profile = None;
         let info = Arc::new(info);
         self.model = Some(OpenModel {
             info: Arc::clone(&info),
@@ -385,9 +442,14 @@ impl Session {
     fn train(&mut self, command: TrainCommand) -> Result<()> {
         match command {
             TrainCommand::Start(spec) => {
+                let mut spec = spec;
                 let Some(data) = self.data.clone() else {
                     return Err(TrainError::NoData.into());
                 };
+                if let Some(budget) = spec.memory_budget {
+                    let plan = BudgetPlan::new(&self.gpu, &spec, &data, budget)?;
+                    spec.config.checkpoint_activations = plan.choose()?;
+                }
                 self.close_training();
                 let tuner = Tuner::for_network(&self.gpu, &Network::from(&spec.config.unet))?;
                 if !tuner.is_done() {
@@ -398,6 +460,13 @@ impl Session {
                 }
                 let job = TrainingJob::start(&self.gpu, *spec, &data)?;
                 self.open_training(job);
+            }
+            TrainCommand::Plan(spec) => {
+                if let (Some(data), Some(budget)) = (&self.data, spec.memory_budget) {
+                    let plan = BudgetPlan::new(&self.gpu, &spec, data, budget);
+                    let told = TrainEvent::Planned(plan.map_err(|e| e.to_string()));
+                    self.events.push_back(Event::Train(told));
+                }
             }
             TrainCommand::Restore(bytes) => self.restore(&bytes)?,
             TrainCommand::Close => {
@@ -417,7 +486,10 @@ impl Session {
                     TrainCommand::Live(live) => job.set_live(live),
                     TrainCommand::Preview => job.draw(),
                     TrainCommand::Save { auto } => job.save(auto),
-                    TrainCommand::Start(_) | TrainCommand::Restore(_) | TrainCommand::Close => {}
+                    TrainCommand::Start(_)
+                    | TrainCommand::Plan(_)
+                    | TrainCommand::Restore(_)
+                    | TrainCommand::Close => {}
                 }
             }
         }
@@ -513,6 +585,7 @@ impl Session {
                     Job::Export => self.exports.clear(),
                     Job::Data => self.opening = None,
                     Job::Bench => self.bench = None,
+                    Job::Profile => self.profile = None,
                     Job::Model | Job::Lab => {}
                 }
                 self.fail(job, &e);
@@ -546,6 +619,9 @@ impl Session {
         }
         if self.bench.is_some() {
             return (Job::Bench, self.pump_bench());
+        }
+        if self.profile.is_some() {
+            return (Job::Profile, self.pump_profile());
         }
         if let Some(export) = self.exports.front_mut() {
             let outcome = match export.poll(&self.gpu) {
@@ -727,6 +803,8 @@ impl Session {
             self.lab.wait();
         } else if let Some(measuring) = &mut self.bench {
             measuring.bench.wait();
+        } else if let Some(job) = &mut self.profile {
+            job.wait();
         } else if !self.exports.is_empty() {
             self.gpu.wait();
         } else if let Some(probe) = self.probe.as_mut().filter(|p| p.is_busy()) {
@@ -746,6 +824,17 @@ mod tests {
     use super::*;
     use crate::gpu::AdapterChoice;
 
+    /// The data set that a session opens, and in how many slices.
+    fn opened(session: &mut Session) -> (Arc<Dataset>, usize) {
+        for slices in 1..100_000 {
+            assert_eq!(session.pump(), Pumped::Busy);
+            if let Some(Event::Data(found)) = session.take_events().pop() {
+                return (found, slices);
+            }
+        }
+        panic!("no data set");
+    }
+
     #[test]
     fn a_data_set_that_was_fetched_is_decoded_in_slices() {
         let gpu = Gpu::open_blocking(&AdapterChoice::Best).expect("an adapter");
@@ -760,15 +849,7 @@ mod tests {
             })
         };
         session.handle(open(asset));
-        let mut slices = 0;
-        let found = loop {
-            assert_eq!(session.pump(), Pumped::Busy);
-            slices += 1;
-            if let Some(Event::Data(found)) = session.take_events().pop() {
-                break found;
-            }
-            assert!(slices < 100_000);
-        };
+        let (found, slices) = opened(&mut session);
         assert!(slices > 3, "{slices}");
         assert_eq!(found.train.len(), 18_000);
         assert_eq!(session.pump(), Pumped::Idle);
@@ -790,15 +871,7 @@ mod tests {
             source: super::super::command::OwnSource::Bytes("own.zip".into(), bytes.into()),
             options: LoadOptions::default(),
         }));
-        let mut slices = 0;
-        let found = loop {
-            assert_eq!(session.pump(), Pumped::Busy);
-            slices += 1;
-            if let Some(Event::Data(found)) = session.take_events().pop() {
-                break found;
-            }
-            assert!(slices < 100_000);
-        };
+        let (found, slices) = opened(&mut session);
         assert!(slices > 1, "{slices}");
         assert_eq!(found.train.len(), 180);
 

@@ -1,7 +1,6 @@
 //! A session: training, sampling, files.
 
 pub mod atomic;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod budget;
 pub mod checkpoint;
 pub mod command;
@@ -113,6 +112,9 @@ pub enum TrainError {
         /// All names.
         known: String,
     },
+    /// Nothing to look at.
+    #[error("there is no network yet; open a model first")]
+    NoModel,
     /// No run whose weights could be used.
     #[error("there is no run in training; start one, or choose another model")]
     NoRun,

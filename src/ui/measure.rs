@@ -200,6 +200,7 @@ fn start(data: &Dataset) -> Command {
             ..PreviewSettings::default()
         },
         stop: StopAt::default(),
+        memory_budget: None,
     };
     Command::Train(TrainCommand::Start(Box::new(spec)))
 }

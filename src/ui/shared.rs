@@ -137,6 +137,7 @@ impl Shared {
             | Event::Train(_)
             | Event::Lab(_)
             | Event::Bench(_)
+            | Event::Profile(_)
             | Event::File { .. } => {}
         }
     }

@@ -154,6 +154,7 @@ impl Watch {
                     ..Train::default()
                 };
             }
+            TrainEvent::Planned(_) => {}
             TrainEvent::Status(status) => train.status = Some(status.clone()),
             TrainEvent::Step(report, figures) => {
                 train.step = report.step;

@@ -327,6 +327,18 @@ pub fn series(ui: &Ui, index: usize) -> Color32 {
     }
 }
 
+/// The colour of things of one sort among many, of which the first is the accent; the last is grey.
+pub fn category(ui: &Ui, index: usize) -> Color32 {
+    const DARK: [u32; 6] = [
+        0xff_8a_3d, 0xc2_6a_7f, 0x8f_ad_cf, 0x6f_b3_9a, 0xd9_c2_6a, 0xa9_92_d4,
+    ];
+    const LIGHT: [u32; 6] = [
+        0xe0_6a_1c, 0xa8_47_5f, 0x3f_64_8c, 0x2f_85_66, 0xa8_87_14, 0x73_57_a8,
+    ];
+    let colours = if ui.visuals().dark_mode { DARK } else { LIGHT };
+    colours.get(index).map_or_else(|| faint(ui), |&c| grey(c))
+}
+
 /// A series that stands behind the others.
 pub fn faint(ui: &Ui) -> Color32 {
     if ui.visuals().dark_mode {

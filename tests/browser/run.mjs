@@ -160,6 +160,18 @@ test("the reverse process gives the native images", async ({ context, address, f
   noErrors(lab);
 });
 
+test("the network's kernels are timed", async ({ context, address }) => {
+  const lab = await Lab.open(context, address, { hash: "#room=network&profile=evaluation,1" });
+  await lab.press("Profile", "Button");
+  const there = (s) => s.rooms.network.profile.shown && !s.rooms.network.profile.running;
+  const { shown } = (await lab.until("a profile", there, 300_000)).rooms.network.profile;
+  await shoot(lab, "profile");
+  console.log(`    ${shown.dispatches} dispatches, ${(1e3 * shown.seconds).toFixed(1)} ms by ${shown.clock}`);
+  assert(shown.pass === "evaluation" && shown.images === 1 && shown.dispatches > 50, JSON.stringify(shown));
+  assert(shown.seconds > 0 && shown.productShare > 0 && shown.productShare < 2, JSON.stringify(shown));
+  noErrors(lab);
+});
+
 test("a file that is damaged or foreign gives a message and no crash", async ({ context, address }) => {
   const lab = await Lab.open(context, address);
   const cases = [

@@ -8,14 +8,21 @@ use noiselab::{
         AdapterChoice, Gpu,
         film::{Film, FilmPixels, FilmRead},
     },
+    nn::{
+        profile::{KernelKind, Timed},
+        unet_map,
+    },
     session::{
         command::{
             Command, DataChoice, ExportKind, ExportRequest, ForwardRequest, ModelChoice, Picture,
-            PreviewSettings, ProbeRequest, ReverseRequest, SamplerChoice, StopAt, TrainCommand,
-            TrainSpec,
+            PreviewSettings, ProbeRequest, ProfilePass, ProfileRequest, ReverseRequest,
+            SamplerChoice, StopAt, TrainCommand, TrainSpec,
         },
         config,
-        event::{Event, Job, ReverseEvent, TrainEvent, TrainStatus},
+        event::{
+            Event, Job, ProfileEvent, ProfileStage, ProfileView, ReverseEvent, TrainEvent,
+            TrainStatus,
+        },
         live::{Pumped, Session},
         pipeline::Pipeline,
         sampling::{SampleRequest, SampleRun},
@@ -285,6 +292,7 @@ fn spec() -> TrainSpec {
             steps: Some(8),
             ..StopAt::default()
         },
+        memory_budget: None,
     }
 }
 
@@ -386,6 +394,60 @@ fn training_stops_saves_and_goes_on_as_if_it_had_not() {
 }
 
 #[test]
+fn a_memory_budget_decides_on_checkpointing_and_a_run_that_does_not_fit_is_refused() {
+    let (gpu, mut session) = open();
+    session.handle(mnist());
+    let with = |budget: u64| {
+        let memory_budget = Some(budget);
+        Box::new(TrainSpec {
+            memory_budget,
+            ..spec()
+        })
+    };
+    session.handle(Command::Train(TrainCommand::Plan(with(u64::MAX))));
+    let planned = |event: &Event| match event {
+        Event::Train(TrainEvent::Planned(plan)) => Some(plan.clone().expect("a plan")),
+        _ => None,
+    };
+    let ample = until(&mut session, planned);
+    assert!(ample.fits() && ample.checkpointed.is_none());
+    session.handle(Command::Train(TrainCommand::Plan(with(ample.whole - 1))));
+    let tight = until(&mut session, planned);
+    assert!(tight.fits() && tight.checkpointed.is_some());
+
+    let opened = |event: &Event| match event {
+        Event::Train(TrainEvent::Opened { config, .. }) => Some(config.checkpoint_activations),
+        _ => None,
+    };
+    for (budget, peak, checkpointed) in [
+        (ample.whole, ample.peak(), false),
+        (ample.whole - 1, tight.peak(), true),
+    ] {
+        session.handle(Command::Train(TrainCommand::Close));
+        gpu.restart_peak();
+        session.handle(Command::Train(TrainCommand::Start(with(budget))));
+        assert_eq!(until(&mut session, opened), checkpointed);
+        train_on(&mut session);
+        session.handle(Command::Train(TrainCommand::Save { auto: true }));
+        until(&mut session, |event| match event {
+            Event::Train(TrainEvent::Saved { .. }) => Some(()),
+            _ => None,
+        });
+        assert!(gpu.peak_bytes() <= peak, "{} {peak}", gpu.peak_bytes());
+    }
+    session.handle(Command::Train(TrainCommand::Start(with(tight.peak() - 1))));
+    let (job, message) = failure(&mut session);
+    assert_eq!(job, Job::Training);
+    assert!(message.contains("would fit"), "{message}");
+    // The run that was there is there still.
+    session.handle(Command::Train(TrainCommand::Step));
+    until(&mut session, |event| match event {
+        Event::Train(TrainEvent::Step(report, _)) => Some(report.step),
+        _ => None,
+    });
+}
+
+#[test]
 fn what_cannot_be_done_is_said_in_a_sentence() {
     let (_, mut session) = open();
     session.handle(Command::Train(TrainCommand::Start(Box::new(spec()))));
@@ -421,4 +483,92 @@ fn what_cannot_be_done_is_said_in_a_sentence() {
     }));
     assert_eq!(failure(&mut session).0, Job::Forward);
     assert_eq!(session.pump(), Pumped::Idle, "the session lives on");
+}
+
+/// The profile that a session makes, and its stages.
+fn profile(
+    session: &mut Session,
+    request: ProfileRequest,
+) -> (Arc<ProfileView>, Vec<ProfileStage>) {
+    session.handle(Command::Profile(request));
+    let mut stages = Vec::new();
+    let view = until(session, |event| match event {
+        Event::Profile(ProfileEvent::Done(view)) => Some(Arc::clone(view)),
+        Event::Profile(ProfileEvent::Progress { stage, .. }) => {
+            stages.push(*stage);
+            None
+        }
+        _ => None,
+    });
+    (view, stages)
+}
+
+#[test]
+fn a_profile_times_every_kernel_and_leaves_the_run_in_training_alone() {
+    let (gpu, mut session) = open();
+    let step = ProfileRequest {
+        pass: ProfilePass::Step,
+        batch: 2,
+    };
+    session.handle(Command::Profile(step));
+    let (job, message) = failure(&mut session);
+    assert_eq!(job, Job::Profile);
+    assert!(message.contains("open a model"), "{message}");
+
+    session.handle(mnist());
+    session.handle(Command::Train(TrainCommand::Start(Box::new(spec()))));
+    let (whole, _) = train_on(&mut session);
+    let mut half = spec();
+    half.stop.steps = Some(5);
+    session.handle(Command::Train(TrainCommand::Start(Box::new(half))));
+    train_on(&mut session);
+    let averaged = false;
+    session.handle(Command::OpenModel(ModelChoice::Training { averaged }));
+    let before = gpu.allocated_bytes();
+    let (view, stages) = profile(&mut session, step);
+    assert!(stages.contains(&ProfileStage::Roofline), "{stages:?}");
+    assert_eq!(gpu.allocated_bytes(), before, "its memory is given back");
+    assert_eq!((view.request, &view.unet), (step, &spec().config.unet));
+    assert!(view.roofline.flops_per_s > 0.0 && view.roofline.bytes_per_s > 0.0);
+    let map = unet_map::describe(&view.unet).expect("a map");
+    for d in &view.dispatches {
+        assert!(d.seconds > 0.0 && d.seconds < 5.0, "{d:?}");
+        let layer = d.layer.strip_suffix(" (backward)").unwrap_or(&d.layer);
+        let known = ["batch", "loss", "sums of gradients", "optimiser"].contains(&layer);
+        assert!(known != map.find(layer).is_some(), "{d:?}");
+    }
+    let kinds = |kind| {
+        view.dispatches
+            .iter()
+            .filter(move |d| d.kind == kind)
+            .count()
+    };
+    for kind in KernelKind::ALL {
+        assert!(kinds(kind) > 0, "{kind:?}");
+    }
+    assert!(view.dispatches.iter().any(|d| d.alive > 0));
+
+    let evaluation = ProfileRequest {
+        pass: ProfilePass::Evaluation,
+        batch: 2,
+    };
+    let (view, stages) = profile(&mut session, evaluation);
+    assert!(!stages.contains(&ProfileStage::Roofline), "{stages:?}");
+    let backward = |d: &&Timed| d.layer.ends_with("(backward)") || d.layer == "loss";
+    assert_eq!(view.dispatches.iter().find(backward), None);
+
+    // One that is stopped, and then the run goes on as if there had been none.
+    session.handle(Command::Profile(step));
+    for _ in 0..5 {
+        session.pump();
+    }
+    session.handle(Command::StopProfile);
+    assert_eq!(gpu.allocated_bytes(), before);
+    session.handle(Command::Train(TrainCommand::StopAt(StopAt {
+        steps: Some(8),
+        ..StopAt::default()
+    })));
+    session.handle(Command::Train(TrainCommand::Resume));
+    let (rest, _) = train_on(&mut session);
+    assert_eq!(rest[..], whole[5..]);
 }

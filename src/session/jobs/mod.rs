@@ -3,6 +3,7 @@
 pub mod export;
 pub mod forward;
 pub mod probe;
+pub mod profile;
 pub mod reverse;
 pub mod training;
 

@@ -20,10 +20,11 @@ use noiselab::{
     data::points::PointSource,
     gpu::{AdapterChoice, Gpu, film::Film},
     session::{
-        command::{Command, ReverseRequest},
+        command::{Command, ProfilePass, ProfileRequest, ReverseRequest},
         config::PRESETS,
         event::{
-            Event, ModelInfo, ReverseEvent, ReverseFilms, ReverseFrame, TrainEvent, TrainStatus,
+            Event, ModelInfo, ProfileEvent, ReverseEvent, ReverseFilms, ReverseFrame, TrainEvent,
+            TrainStatus,
         },
         lab::{
             EXTENT,
@@ -274,11 +275,43 @@ fn shrink(path: &Path) {
     image.write_with_encoder(encoder).expect("a file");
 }
 
+impl Scene {
+    /// The network's room with a made-up profile, high enough for all of it.
+    fn profile(&self, compare: &mut dyn FnMut(String, &RgbaImage)) {
+        for (theme, theme_name) in THEMES {
+            let (mut harness, recording) = self.stage(theme);
+            harness.state_mut().show("network");
+            self.settle(&mut harness, &recording);
+            let request = ProfileRequest {
+                pass: ProfilePass::Step,
+                batch: 16,
+            };
+            let view = network::flame::tests::profile(&network::tests::info(1), request);
+            let done = ProfileEvent::Done(Arc::new(view));
+            let sent = recording.events.send(Event::Profile(done));
+            sent.expect("an app");
+            for size in [[1280, 1240], [390, 1900]] {
+                harness.set_size(size_of(size));
+                self.settle(&mut harness, &recording);
+                let name = format!("network-profile-{}x{}-{theme_name}", size[0], size[1]);
+                let mut image = harness.render().expect("a picture");
+                let style = harness.ctx.style_of(theme);
+                lay_over(&mut image, style.visuals.panel_fill);
+                compare(name, &image);
+            }
+        }
+    }
+}
+
 #[test]
 fn every_room_looks_as_it_did() {
     let scene = Scene::new();
     let mut faults = Vec::new();
     let mut known = BTreeSet::new();
+    scene.profile(&mut |name, image| {
+        faults.extend(compare(image, &folder(), &name).err());
+        known.insert(format!("{name}.png"));
+    });
     for room in all().iter().map(|panel| panel.id()) {
         for (theme, theme_name) in THEMES {
             let (mut harness, recording) = scene.stage(theme);

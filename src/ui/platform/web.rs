@@ -13,7 +13,7 @@ use noiselab::{
     nn::tuning,
     session::{
         command::Command,
-        event::{BenchEvent, Event, ReverseEvent, TrainEvent},
+        event::{BenchEvent, Event, ProfileEvent, ReverseEvent, TrainEvent},
         lab::event::{LabEvent, LabTrainEvent},
         link::{Link, Turns},
     },
@@ -234,6 +234,7 @@ const fn is_urgent(event: &Event) -> bool {
         Event::Train(TrainEvent::Step(..))
             | Event::Compiling { .. }
             | Event::Bench(BenchEvent::Progress { .. })
+            | Event::Profile(ProfileEvent::Progress { .. })
             | Event::Reverse(ReverseEvent::Progress { .. })
             | Event::Lab(
                 LabEvent::Train(LabTrainEvent::Step(..))

@@ -118,6 +118,7 @@ pub const fn job(job: noiselab::session::event::Job) -> &'static str {
         Job::Lab => "the 2-D lab",
         Job::Export => "the file",
         Job::Bench => "the measurement",
+        Job::Profile => "the profile",
     }
 }
 

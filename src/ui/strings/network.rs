@@ -1,6 +1,11 @@
 //! The network's room.
 
-use noiselab::{diffusion::Objective, nn::unet_map::MapKind};
+use noiselab::{
+    diffusion::Objective,
+    gpu::timing::Clock,
+    nn::{profile::KernelKind, roofline::Roofline, unet_map::MapKind},
+    session::{command::ProfilePass, event::ProfileStage},
+};
 
 /// In the rail.
 pub const TITLE: &str = "Network";
@@ -142,6 +147,239 @@ pub const PLACE_TIP: &str = "The place whose attention is shown, counted from th
 
 /// Columns of the table.
 pub const TABLE_COLUMNS: [&str; 5] = ["Block", "Output", PARAMETERS, FLOPS, MEMORY];
+
+/// Begins a profile.
+pub const PROFILE: &str = "Profile";
+/// Its tooltip.
+pub const PROFILE_TIP: &str = "Times every kernel of this network on this device and shows where the time goes. Training waits meanwhile.";
+/// Begins it anew.
+pub const PROFILE_AGAIN: &str = "Time again";
+/// Ends it.
+pub const STOP: &str = "Stop";
+/// Its tooltip.
+pub const STOP_TIP: &str = "Stops timing; the last profile stays.";
+/// The profile.
+pub const TIME: &str = "Where the time goes";
+/// What is timed.
+pub const PASS: &str = "What is timed";
+/// Its tooltip.
+pub const PASS_TIP: &str = "A training step (forward, backward, update), or one evaluation as in the reverse process. A run in training is not touched: the profile has memory of its own.";
+/// The number of images.
+pub const IMAGES: &str = "Images at once";
+/// Its tooltip.
+pub const IMAGES_TIP: &str =
+    "How many images go through the network together; more of them use a large device better.";
+/// Before there is news.
+pub const PROFILE_BEGINS: &str = "The profile begins …";
+/// The passes.
+pub const fn pass(pass: ProfilePass) -> &'static str {
+    match pass {
+        ProfilePass::Step => "Training step",
+        ProfilePass::Evaluation => "Evaluation",
+    }
+}
+/// What is going on.
+pub const fn stage(stage: ProfileStage) -> &'static str {
+    match stage {
+        ProfileStage::Roofline => {
+            "Finding out what this device can do at most: a large matrix product and a copy …"
+        }
+        ProfileStage::WarmUp => "Running everything once …",
+        ProfileStage::Timing => "Timing the kernels …",
+    }
+}
+/// While pipelines are made.
+pub fn preparing(done: usize, of: usize) -> String {
+    format!("{PREPARING}: {done} of {of}")
+}
+
+/// What was timed: the caption of the total.
+pub fn timed(of: ProfilePass, images: usize, checkpointed: bool) -> String {
+    let images = match images {
+        1 => "1 image".to_owned(),
+        n => format!("{n} images"),
+    };
+    let again = if checkpointed {
+        ", activations recomputed"
+    } else {
+        ""
+    };
+    format!("{}, {images}{again}", pass(of))
+}
+/// Its tooltip.
+pub const TIMED_TIP: &str =
+    "The sum over all kernels, each timed by itself: the median of up to three runs.";
+/// Time of one image.
+pub const PER_IMAGE: &str = "An image";
+/// Its tooltip.
+pub const PER_IMAGE_TIP: &str = "The same, divided by the number of images.";
+/// Operations a second.
+pub const RATE: &str = "Speed";
+/// Its tooltip.
+pub const RATE_TIP: &str = "Floating-point operations a second, those of direct convolution.";
+/// Share of the best product.
+pub const OF_BEST: &str = "Of the best product";
+/// Its tooltip.
+pub fn of_best_tip(roofline: &Roofline) -> String {
+    format!(
+        "Speed against the fastest large matrix product that was found on this device: {} ({}). Its memory copies {:.1} GB/s.",
+        gflops(roofline.flops_per_s),
+        roofline.kernel,
+        roofline.bytes_per_s / 1e9
+    )
+}
+/// Share of the roofline.
+pub const OF_ROOFLINE: &str = "Of the roofline";
+/// Its tooltip.
+pub const OF_ROOFLINE_TIP: &str = "The least time that the device's product and copy allow, kernel by kernel, against the time taken. Data that are still in a cache can bring it above 100 %.";
+/// Memory in use.
+pub const ALIVE: &str = "Memory alive";
+/// Its tooltip.
+pub const ALIVE_TIP: &str = "Bytes of activations and gradients that are still needed, at most; weights are not counted. The thin strips show how they grow and shrink.";
+/// The dearest kernels.
+pub const DEAREST: &str = "The dearest kernels";
+/// One of them.
+pub fn dearest(count: usize, seconds: f64, reached: f64, bound: &str) -> String {
+    let times = match count {
+        1 => "once".to_owned(),
+        n => format!("{n} times"),
+    };
+    format!("{}, {times}, {} {bound}", time(seconds), percent(reached))
+}
+/// What bounds a kernel, after its share of it.
+pub const fn bound(by_product: bool) -> &'static str {
+    if by_product {
+        "of the best product"
+    } else {
+        "of the copy"
+    }
+}
+/// How near a kernel comes to what the device can do.
+pub fn reached(share: f64, bound: &str) -> String {
+    format!("{} {bound}", percent(share))
+}
+/// What is under the pointer.
+pub const BLOCK: &str = "Block";
+/// The layer.
+pub const LAYER: &str = "Layer";
+/// Forward or backward.
+pub const PASS_OF: &str = "Pass";
+/// Time of a kernel or block.
+pub const TIME_OF: &str = "Time";
+/// Bytes moved.
+pub const MOVED: &str = "Bytes moved";
+/// Against the roofline.
+pub const REACHED: &str = "Reached";
+/// Number of kernels.
+pub const DISPATCHES: &str = "Dispatches";
+/// The time of the selected block, kernel by kernel.
+pub const TIME_OF_BLOCK: &str = "Time of this block";
+/// The whole of it.
+pub const OF_BLOCK: &str = "This block";
+/// Its tooltip.
+pub const OF_BLOCK_TIP: &str = "Time of all kernels of this block, and its share of the whole.";
+/// Columns of a block's kernels.
+pub const TIME_COLUMNS: [&str; 7] = [PASS_OF, "Kernel", TIME_OF, "Share", REACHED, FLOPS, MOVED];
+/// The rows of the strip, for screen readers.
+pub const KERNELS_BAND: [&str; 2] = ["Kernels forward", "Kernels backward"];
+/// The memory beside them.
+pub const MEMORY_BAND: [&str; 2] = ["Memory alive forward", "Memory alive backward"];
+/// Which way a row goes, beside it.
+pub const ROWS: [&str; 2] = ["forward →", "back ←"];
+/// How to read the strip.
+pub const fn strip_hint(both: bool) -> &'static str {
+    if both {
+        "Above, the way through the network from left to right; below, the way back from right to left, and the update. What is wide takes long. The outer strips are the memory that is alive. A click selects a block."
+    } else {
+        "The way through the network from left to right. What is wide takes long. The strip above is the memory that is alive. A click selects a block."
+    }
+}
+/// What times were taken with, and the time of the quickest kernel.
+pub fn clock(clock: Clock, floor: f64) -> String {
+    match clock {
+        Clock::Timestamps => "Timed by the device's own timestamps.".to_owned(),
+        Clock::Submissions => format!(
+            "Timed from submission to end, as this device has no timestamps: {} of each is its way to the device and back.",
+            time(floor)
+        ),
+    }
+}
+/// Which way a part of a step goes: the way there, the way there once more, the way back, the update.
+pub const DIRECTIONS: [&str; 4] = ["forward", "forward again", "backward", "update"];
+/// A part of a step, for screen readers.
+pub fn part(name: &str, way: &str, seconds: f64, share: f64) -> String {
+    format!("{name}, {way}, {}, {}", time(seconds), percent(share))
+}
+/// A kernel that runs several times.
+pub fn times(kernel: &str, count: usize) -> String {
+    if count == 1 {
+        kernel.to_owned()
+    } else {
+        format!("{count}× {kernel}")
+    }
+}
+/// What a kernel is for.
+pub const fn kernel_kind(kind: KernelKind) -> &'static str {
+    match kind {
+        KernelKind::Convolution => "Convolution",
+        KernelKind::WeightGradient => "Weight gradient",
+        KernelKind::Attention => "Attention",
+        KernelKind::Norm => "Norm",
+        KernelKind::Sums => "Sums of gradients",
+        KernelKind::Optimizer => "Update",
+        KernelKind::Other => "Other",
+    }
+}
+/// The same in a sentence.
+pub const fn kernel_kind_tip(kind: KernelKind) -> &'static str {
+    match kind {
+        KernelKind::Convolution => {
+            "Convolutions and linear layers: forward, and the gradient of what goes in."
+        }
+        KernelKind::WeightGradient => {
+            "The gradient of the weights of convolutions and linear layers."
+        }
+        KernelKind::Attention => "The two products of attention and the softmax between them.",
+        KernelKind::Norm => "GroupNorm with its SiLU, forward and backward.",
+        KernelKind::Sums => "Adding up parts of weight gradients.",
+        KernelKind::Optimizer => {
+            "The gradient's norm, clipping, Adam, and the moving average of the weights."
+        }
+        KernelKind::Other => {
+            "What is done number by number: noise, concatenation, resizing, residuals, loss."
+        }
+    }
+}
+/// A kind's share of the time.
+pub fn kind_share(kind: KernelKind, share: f64) -> String {
+    format!("{} {}", kernel_kind(kind), percent(share))
+}
+/// Operations a second.
+pub fn gflops(rate: f64) -> String {
+    if rate >= 1e12 {
+        format!("{:.2} TFLOP/s", rate / 1e12)
+    } else {
+        format!("{:.1} GFLOP/s", rate / 1e9)
+    }
+}
+/// A share.
+pub fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent >= 99.95 || percent == 0.0 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}
+/// Seconds in a unit that suits them.
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 0.1 => format!("{:.0} ms", 1e3 * s),
+        s if s >= 1e-3 => format!("{:.1} ms", 1e3 * s),
+        s => format!("{:.0} µs", 1e6 * s),
+    }
+}
 
 /// What a kind of block is called.
 pub const fn kind(kind: MapKind) -> &'static str {
@@ -317,5 +555,15 @@ mod tests {
         assert_eq!(flops(14_450_688), "14.5 MFLOP");
         assert_eq!(shape([16, 28, 28]), "16×28×28");
         assert_eq!(shape([64, 1, 1]), "64");
+        assert_eq!(time(0.1234), "123 ms");
+        assert_eq!(time(0.001_26), "1.3 ms");
+        assert_eq!(time(0.000_042), "42 µs");
+        assert_eq!(gflops(24.49e9), "24.5 GFLOP/s");
+        assert_eq!(percent(0.1234), "12.3 %");
+        assert_eq!(percent(1.2), "120 %");
+        assert_eq!(
+            timed(ProfilePass::Step, 1, true),
+            "Training step, 1 image, activations recomputed"
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! Training.
 
-use noiselab::diffusion::Objective;
+use noiselab::{
+    diffusion::Objective,
+    session::budget::{BudgetPlan, in_words},
+};
 
 /// In the rail.
 pub const TITLE: &str = "Training";
@@ -409,6 +412,41 @@ pub fn step_of(step: u64, of: Option<u64>) -> String {
         Some(of) => format!("{} of {}", thousands(step), thousands(of)),
         None => thousands(step),
     }
+}
+
+/// Whether memory is limited.
+pub const BUDGET: &str = "Limit memory";
+/// The limit, for screen readers.
+pub const BUDGET_VALUE: &str = "Memory on the device";
+/// Its tooltip.
+pub const BUDGET_HELP: &str = "What the run may take on the device. If it needs more, the activations of most blocks are not kept but computed again on the way back: less memory, longer steps, the same numbers.";
+/// Before it is known what that means.
+pub const BUDGET_PLANNING: &str = "Working out how much memory the run takes …";
+/// What a limit means.
+pub fn budget(plan: &BudgetPlan) -> String {
+    let Some(cost) = &plan.checkpointed else {
+        return format!(
+            "It will take {} at most: nothing has to be computed twice.",
+            in_words(plan.whole)
+        );
+    };
+    let (again, blocks) = cost.recomputed;
+    if plan.fits() {
+        return format!(
+            "It will take {} at most instead of {}: {again} of {blocks} blocks are computed again on the way back, {:.0} % more operations a step.",
+            in_words(cost.total),
+            in_words(plan.whole),
+            100.0 * (cost.operations - 1.0)
+        );
+    }
+    let advice = match cost.smaller_batch {
+        Some(batch) => format!("a batch of {batch} would fit"),
+        None => "choose a smaller preset or a higher limit".to_owned(),
+    };
+    format!(
+        "It takes {} even if {again} of {blocks} blocks are computed again on the way back: {advice}.",
+        in_words(cost.total)
+    )
 }
 
 #[cfg(test)]

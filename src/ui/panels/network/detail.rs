@@ -29,6 +29,7 @@ impl Network {
                 self.select(other);
             }
         });
+        self.flame.detail(ui, i);
         theme::section(ui, words::FORMULA, |ui| {
             for formula in block.kind.formulas() {
                 widgets::equation(ui, &widgets::tex(formula), FORMULA_SIZE);

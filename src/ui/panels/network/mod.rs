@@ -4,6 +4,7 @@ mod attention;
 mod detail;
 mod drawing;
 mod embedding;
+pub(super) mod flame;
 mod source;
 mod table;
 
@@ -86,6 +87,7 @@ pub struct Network {
     first: Option<(u64, Picture)>,
     gaze: attention::Gaze,
     source: source::Source,
+    flame: flame::Flame,
 }
 
 impl Network {
@@ -194,6 +196,15 @@ impl Network {
                         }
                     });
                 });
+                let width = flow::button_width(ui, words::PROFILE);
+                flow::lowered(ui, width, |ui| {
+                    let can = self.map().is_some() && !self.flame.is_running();
+                    ui.add_enabled_ui(can, |ui| {
+                        if widgets::button(ui, words::PROFILE, words::PROFILE_TIP).clicked() {
+                            self.flame.ask(shared);
+                        }
+                    });
+                });
             });
             if let Some(trouble) = trouble {
                 widgets::hint(ui, trouble);
@@ -274,6 +285,9 @@ impl Network {
                 self.select(i);
             }
         });
+        if let Some(i) = self.flame.show(ui, shared, self.selected) {
+            self.select(i);
+        }
     }
 }
 
@@ -287,6 +301,7 @@ impl Panel for Network {
     }
 
     fn on_event(&mut self, event: &Event, _shared: &mut Shared) {
+        self.flame.on_event(event);
         match event {
             Event::Probe(view) => {
                 self.asked = None;
@@ -360,17 +375,25 @@ impl Panel for Network {
 
     fn address(&self, _shared: &Shared) -> Vec<(&'static str, String)> {
         let name = match (&self.wanted_block, self.map(), self.selected) {
-            (Some(name), ..) => name.clone(),
-            (None, Some(map), Some(i)) => map.blocks[i].name.clone(),
-            _ => return Vec::new(),
+            (Some(name), ..) => Some(name.clone()),
+            (None, Some(map), Some(i)) => Some(map.blocks[i].name.clone()),
+            _ => None,
         };
-        vec![("block", name)]
+        let block = name.map(|name| ("block", name));
+        let profile = self.flame.address().map(|chosen| ("profile", chosen));
+        block.into_iter().chain(profile).collect()
     }
 
     fn set_address(&mut self, key: &str, value: &str, _shared: &mut Shared) {
-        if key == "block" {
-            self.wanted_block = Some(value.to_owned());
+        match key {
+            "block" => self.wanted_block = Some(value.to_owned()),
+            "profile" => self.flame.set_address(value),
+            _ => {}
         }
+    }
+
+    fn status(&self) -> serde_json::Value {
+        serde_json::json!({"profile": self.flame.status()})
     }
 }
 

@@ -12,7 +12,7 @@ use crate::ui::panels::testing::{Stage, data, film, lit_stage, stage};
 
 type Room = Harness<'static, Stage<Network>>;
 
-fn info(preset: usize) -> ModelInfo {
+pub fn info(preset: usize) -> ModelInfo {
     let config = (PRESETS[preset].make)(28, 1);
     ModelInfo {
         name: "digits".into(),

@@ -11,7 +11,8 @@ use noiselab::{
     data::BUILT_IN,
     diffusion::Objective,
     session::{
-        command::{Command, LiveSettings, TrainCommand},
+        budget::BudgetPlan,
+        command::{Command, LiveSettings, TrainCommand, TrainSpec},
         config::TrainConfig,
         event::{Event, Job, TrainEvent, TrainFigures, TrainStatus},
     },
@@ -74,6 +75,9 @@ pub struct Training {
     /// The data set that is being opened.
     opening: Option<String>,
     data_failed: Option<String>,
+    /// What was asked about the memory of the next run, and how it fits its budget.
+    planning: Option<TrainSpec>,
+    planned: Option<(TrainSpec, Result<BudgetPlan, String>)>,
 }
 
 impl Default for Training {
@@ -92,6 +96,8 @@ impl Default for Training {
             row_averaged: true,
             opening: None,
             data_failed: None,
+            planning: None,
+            planned: None,
         }
     }
 }
@@ -137,7 +143,18 @@ impl Panel for Training {
         }
     }
 
-    fn update(&mut self, _shared: &mut Shared) {}
+    fn update(&mut self, shared: &mut Shared) {
+        let data = shared.data.as_ref();
+        let Some(spec) = data.and_then(|d| self.setup.memory_spec(d)) else {
+            return;
+        };
+        let known = self.planned.as_ref().is_some_and(|p| p.0 == spec);
+        if known || self.planning.is_some() {
+            return;
+        }
+        self.planning = Some(spec.clone());
+        shared.send(Command::Train(TrainCommand::Plan(Box::new(spec))));
+    }
 
     fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.spacing_mut().item_spacing.y = theme::PAD;
@@ -163,12 +180,16 @@ impl Panel for Training {
 
     fn address(&self, _shared: &Shared) -> Vec<(&'static str, String)> {
         let preset = self.setup.preset().map(|p| p.name.to_owned());
-        preset.map(|name| ("preset", name)).into_iter().collect()
+        let preset = preset.map(|name| ("preset", name));
+        let budget = self.setup.budget().map(|budget| ("budget", budget));
+        preset.into_iter().chain(budget).collect()
     }
 
     fn set_address(&mut self, key: &str, value: &str, _shared: &mut Shared) {
-        if key == "preset" {
-            self.setup.set_preset_by_name(value);
+        match key {
+            "preset" => self.setup.set_preset_by_name(value),
+            "budget" => self.setup.set_budget(value),
+            _ => {}
         }
     }
 }
@@ -214,6 +235,10 @@ impl Training {
                 self.failed = None;
                 self.note = None;
                 self.question = None;
+            }
+            TrainEvent::Planned(plan) => {
+                let spec = self.planning.take();
+                self.planned = spec.map(|spec| (spec, plan.clone()));
             }
             TrainEvent::Status(status) => {
                 if *status == TrainStatus::Running {
@@ -402,7 +427,10 @@ impl Training {
                 hint(ui, s::NEXT_RUN_HINT);
             }
             self.data_ui(ui, shared);
-            self.setup.ui(ui);
+            let wanted = (shared.data.as_ref()).and_then(|d| self.setup.memory_spec(d));
+            let planned = self.planned.as_ref();
+            let plan = planned.filter(|p| wanted.as_ref() == Some(&p.0));
+            self.setup.ui(ui, plan.map(|p| &p.1));
             let ready = shared.data.is_some() && self.opening.is_none();
             ui.horizontal_wrapped(|ui| {
                 ui.add_enabled_ui(ready, |ui| {

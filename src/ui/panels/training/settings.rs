@@ -5,6 +5,7 @@ use noiselab::{
     data::Dataset,
     diffusion::{Objective, loss_weight::LossType, schedule::SCHEDULES},
     session::{
+        budget::BudgetPlan,
         command::{LiveSettings, PreviewSettings, StopAt, TrainSpec},
         config::{PRESETS, Preset},
     },
@@ -13,8 +14,11 @@ use noiselab::{
 use crate::ui::{
     strings::{forward::schedule_name, training as s},
     theme,
-    widgets::{combo, drag, hint, log_slider, segmented, toggle},
+    widgets::{combo, drag, hint, log_slider, segmented, toggle, warning},
 };
+
+/// Memory budgets that can be chosen.
+const GIGABYTES: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
 
 /// A loss as it is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +40,9 @@ pub struct Setup {
     objective: Objective,
     loss: LossKind,
     vlb_weight: f64,
+    /// Whether memory is limited, and to how many GB.
+    limited: bool,
+    gigabytes: f64,
     /// What can change while it runs, as it is at the start.
     pub live: LiveSettings,
     /// When it stops.
@@ -53,6 +60,8 @@ impl Default for Setup {
             objective: Objective::Epsilon,
             loss: LossKind::Simple,
             vlb_weight: 0.001,
+            limited: false,
+            gigabytes: 1.0,
             live: LiveSettings {
                 lr: 0.0,
                 ema_decay: 0.0,
@@ -123,11 +132,41 @@ impl Setup {
             config,
             preview: self.live.preview,
             stop: self.stop.at(),
+            memory_budget: self.limited.then_some((1e9 * self.gigabytes) as u64),
         })
     }
 
-    /// Preset, batch and seed, and the rest folded.
-    pub fn ui(&mut self, ui: &mut Ui) {
+    /// What decides on the memory of the run to be started, if it is limited: the same whatever else is chosen.
+    pub fn memory_spec(&self, data: &Dataset) -> Option<TrainSpec> {
+        let usual = Self::default();
+        let same = Self {
+            seed: usual.seed,
+            live: LiveSettings {
+                preview: self.live.preview,
+                ..usual.live
+            },
+            stop: usual.stop,
+            ..self.clone()
+        };
+        same.spec(data).filter(|s| s.memory_budget.is_some())
+    }
+
+    /// The memory budget as addresses have it.
+    pub fn budget(&self) -> Option<String> {
+        self.limited.then(|| format!("{}GB", self.gigabytes))
+    }
+
+    /// Takes over what [`Setup::budget`] wrote; anything else is left out.
+    pub fn set_budget(&mut self, text: &str) {
+        let number = text.strip_suffix("GB").and_then(|n| n.parse::<f64>().ok());
+        if let Some(gigabytes) = number.filter(|n| GIGABYTES.contains(n)) {
+            self.limited = true;
+            self.gigabytes = gigabytes;
+        }
+    }
+
+    /// Preset, batch and seed, and the rest folded. `plan` says how the run fits its memory budget, once that is known.
+    pub fn ui(&mut self, ui: &mut Ui, plan: Option<&Result<BudgetPlan, String>>) {
         let names: Vec<(usize, &str)> = (PRESETS.iter().enumerate())
             .map(|(i, p)| (i, p.name))
             .collect();
@@ -146,7 +185,32 @@ impl Setup {
         });
         egui::CollapsingHeader::new(s::MORE)
             .id_salt("more")
-            .show_unindented(ui, |ui| self.more(ui));
+            .show_unindented(ui, |ui| {
+                self.more(ui);
+                self.memory(ui);
+            });
+        if self.limited {
+            match plan {
+                None => hint(ui, s::BUDGET_PLANNING),
+                Some(Ok(plan)) if plan.fits() => hint(ui, &s::budget(plan)),
+                Some(Ok(plan)) => warning(ui, &s::budget(plan)),
+                Some(Err(why)) => warning(ui, why),
+            };
+        }
+    }
+
+    fn memory(&mut self, ui: &mut Ui) {
+        condition(
+            ui,
+            (&mut self.limited, s::BUDGET),
+            DragValue::new(&mut self.gigabytes)
+                .range(GIGABYTES)
+                .speed(0.01)
+                .max_decimals(2)
+                .suffix(" GB"),
+            s::BUDGET_VALUE,
+            s::BUDGET_HELP,
+        );
     }
 
     fn more(&mut self, ui: &mut Ui) {

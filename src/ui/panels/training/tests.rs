@@ -6,6 +6,7 @@ use egui_kittest::{Harness, kittest::Queryable as _};
 use noiselab::{
     gpu::Gpu,
     session::{
+        budget::Checkpointed,
         command::{DataChoice, PreviewSettings, StopAt, TrainSpec},
         config::{PRESETS, preset},
         event::Preview,
@@ -224,7 +225,9 @@ fn settings_reach_the_run() {
         config,
         preview,
         stop,
+        memory_budget,
     } = spec(&harness);
+    assert_eq!(memory_budget, None);
     assert_eq!((config.batch, config.seed), (7, 42));
     assert_eq!(config.scheduler.beta_schedule, "sigmoid");
     assert_eq!(config.scheduler.num_train_timesteps, 400);
@@ -240,6 +243,77 @@ fn settings_reach_the_run() {
         (stop.steps, stop.seconds, stop.loss),
         (None, Some(180.0), Some(0.05))
     );
+}
+
+#[test]
+fn a_memory_budget_is_planned_told_and_started_with() {
+    let mut harness = room();
+    let stage = harness.state_mut();
+    stage
+        .room
+        .set_address("budget", "nonsense", &mut stage.shared);
+    assert_eq!(stage.room.address(&stage.shared).len(), 1);
+    stage.room.set_address("budget", "0.5GB", &mut stage.shared);
+    let address = stage.room.address(&stage.shared);
+    assert!(address.contains(&("budget", "0.5GB".into())), "{address:?}");
+    harness.run();
+    let planned = |harness: &Room| match command(harness) {
+        TrainCommand::Plan(spec) => spec,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(planned(&harness).memory_budget, Some(500_000_000));
+    harness.get_by_label(s::BUDGET_PLANNING);
+    press(&mut harness, s::MORE);
+    let set = |harness: &mut Room, value: f64| {
+        harness
+            .get_by_role_and_label(egui::Role::SpinButton, s::BUDGET_VALUE)
+            .set_value_accesskit(value);
+        harness.run();
+    };
+    set(&mut harness, 0.25);
+    assert!(commands(&harness).is_empty(), "one question at a time");
+    let ample = BudgetPlan {
+        budget: 500_000_000,
+        whole: 300_000_000,
+        checkpointed: None,
+    };
+    tell(&mut harness, TrainEvent::Planned(Ok(ample)));
+    let again = planned(&harness);
+    assert_eq!(again.memory_budget, Some(250_000_000));
+    harness.get_by_label(s::BUDGET_PLANNING);
+    let tight = BudgetPlan {
+        budget: 250_000_000,
+        checkpointed: Some(Checkpointed {
+            total: 200_000_000,
+            recomputed: (9, 11),
+            operations: 1.29,
+            smaller_batch: None,
+        }),
+        ..ample
+    };
+    tell(&mut harness, TrainEvent::Planned(Ok(tight)));
+    harness.get_by_label_contains("200 MB at most instead of 300 MB: 9 of 11 blocks");
+    harness.get_by_label_contains("29 % more operations");
+    // What does not matter to memory asks nothing.
+    harness
+        .get_by_role_and_label(egui::Role::SpinButton, s::SEED)
+        .set_value_accesskit(5.0);
+    harness.run();
+    assert!(commands(&harness).is_empty());
+    let short = BudgetPlan {
+        checkpointed: Some(Checkpointed {
+            smaller_batch: Some(3),
+            ..tight.checkpointed.unwrap()
+        }),
+        budget: 100_000_000,
+        ..tight
+    };
+    set(&mut harness, 0.1);
+    planned(&harness);
+    tell(&mut harness, TrainEvent::Planned(Ok(short)));
+    harness.get_by_label_contains("a batch of 3 would fit");
+    press(&mut harness, s::START);
+    assert_eq!(spec(&harness).memory_budget, Some(100_000_000));
 }
 
 #[test]
