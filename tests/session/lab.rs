@@ -242,7 +242,8 @@ fn a_short_training_lowers_the_loss_and_brings_the_field_nearer() {
     assert_eq!(after.step, 400);
     let (before, after) = (before.relative_error, after.relative_error);
     let (before, after) = (before.expect("a network"), after.expect("a network"));
-    assert!(before > 0.8 && after < 0.3, "{before} {after}");
+    // A network that puts out nothing has ε̂ = √(1 − ᾱ) x_t, which is not all wrong.
+    assert!(after < 0.2 && after < 0.6 * before, "{before} {after}");
 
     lab.send(LabCommand::Errors(ErrorsRequest {
         times: 5,
