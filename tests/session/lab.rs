@@ -174,7 +174,7 @@ fn the_stage_and_the_forward_process() {
     };
     assert!((spread(64) - 1.0).abs() < 0.25, "{}", spread(64));
 
-    for (t, compare) in [(0, None), (300, Some("squaredcos_cap_v2")), (1000, None)] {
+    for (t, compare) in [(0, None), (300, Some("linear")), (1000, None)] {
         let view = lab.forward(t, compare);
         assert_eq!(view.density.len(), 1 + usize::from(compare.is_some()));
         let grid_of = &view.density[0];
@@ -192,7 +192,7 @@ fn the_stage_and_the_forward_process() {
         }
         if compare.is_some() {
             assert!(
-                view.alpha_bar[0] < view.alpha_bar[1],
+                view.alpha_bar[0] > view.alpha_bar[1],
                 "the cosine is slower"
             );
         }
@@ -236,12 +236,14 @@ fn a_short_training_lowers_the_loss_and_brings_the_field_nearer() {
     assert_eq!(losses.last().expect("steps").0, 400);
     let mean = |part: &[(u64, f32)]| part.iter().map(|l| l.1).sum::<f32>() / part.len() as f32;
     let (first, last) = (mean(&losses[..20]), mean(&losses[losses.len() - 50..]));
-    assert!(last < 0.6 * first, "{first} {last}");
+    // What is left is the spread of v given x_t, which no network can know.
+    assert!(last < 0.95 * first, "{first} {last}");
     let after = lab.field(500, 8, Denoiser::Learned);
     assert_eq!(after.step, 400);
     let (before, after) = (before.relative_error, after.relative_error);
     let (before, after) = (before.expect("a network"), after.expect("a network"));
-    assert!(before > 0.8 && after < 0.3, "{before} {after}");
+    // A network that puts out nothing has ε̂ = √(1 − ᾱ) x_t, which is not all wrong.
+    assert!(after < 0.2 && after < 0.6 * before, "{before} {after}");
 
     lab.send(LabCommand::Errors(ErrorsRequest {
         times: 5,
@@ -273,7 +275,7 @@ fn a_short_training_lowers_the_loss_and_brings_the_field_nearer() {
         for c in 0..2 {
             let x_t = bar.sqrt() * p.x0[c] + (1.0 - bar).sqrt() * p.eps[c];
             assert!((x_t - p.x_t[c]).abs() < 1e-4, "{x_t} {p:?}");
-            // dL/d(eps_hat) of the mean squared error over 64 points of 2 numbers.
+            // A step down the mean squared error of v over 64 points of 2 numbers, as eps_hat moves by it.
             let pull = 2.0 * (p.eps[c] - p.eps_hat[c]) / 128.0;
             assert!((pull - p.pull[c]).abs() < 1e-5, "{pull} {p:?}");
         }

@@ -229,7 +229,8 @@ pub struct MiniPoint {
     pub eps: Point,
     /// ε̂.
     pub eps_hat: Point,
-    /// −∂L/∂ε̂: where the loss pulls the prediction.
+    /// Where ε̂ moves by a step of gradient descent on what the network puts out: −(∂ε̂/∂out) ∂L/∂out, in direction and
+    /// size the same whatever it predicts.
     pub pull: Point,
 }
 

@@ -470,7 +470,7 @@ impl LabTraining {
                     x_t: point(x_t),
                     eps: point(eps),
                     eps_hat: point([0, 1].map(|c| map.apply(x_t[c], output[c]))),
-                    pull: point([0, 1].map(|c| -gradient[c] / map.from_out)),
+                    pull: point([0, 1].map(|c| -gradient[c] * map.from_out)),
                 }
             })
             .collect()

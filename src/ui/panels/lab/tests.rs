@@ -203,9 +203,9 @@ fn every_control_of_the_forward_view_does_what_it_says() {
     let mut room = room(View::Forward);
     asked(&room);
     click(&mut room, s::SCHEDULE);
-    click(&mut room, "Cosine");
+    click(&mut room, "Linear");
     let stage = on_stage(&mut room);
-    assert_eq!(stage.scheduler.beta_schedule, "squaredcos_cap_v2");
+    assert_eq!(stage.scheduler.beta_schedule, "linear");
     asked(&room);
     click(&mut room, "10k");
     assert_eq!(on_stage(&mut room).particles, 10_000);
@@ -333,7 +333,7 @@ fn training_is_one_click_and_every_button_is_a_command() {
         panic!("{sent:?}");
     };
     assert!(!spec.network.time_embedding);
-    assert_eq!(spec.stop.seconds, Some(30.0));
+    assert_eq!(spec.stop.seconds, Some(20.0));
     assert!(spec.merit_every > 0);
     let spec = spec.clone();
     train(
