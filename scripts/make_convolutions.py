@@ -19,6 +19,8 @@ registers on every driver. The files differ in the tile and in who loads what is
                             compilers that do badly with longer ones (SwiftShader's: half as fast
                             beyond that)
     conv1x1_narrow.wgsl     8 pixels x 16 channels in the same way
+    conv3x3_winograd.wgsl   2 x 8 pixels x 32 channels by F(2x2, 3x3), weights shared by a subgroup: for
+                            adapters that pay for loads more than for registers
 
 With --check nothing is written; the exit status is 1 if a file is not what would be written.
 """
@@ -135,6 +137,15 @@ NARROW = """\
 // 3x3 convolution with stride 1 and padding 1, channels last. Written by scripts/make_convolutions.py.
 // It takes one channel of the input at a time, for compilers that do badly with long loops, and
 // subgroups of 4 lanes or more, of which 4 share what all of them need."""
+
+WINOGRAD = """\
+// 3x3 convolution with stride 1 and padding 1, channels last, by Winograd's minimal filtering F(2x2, 3x3):
+// Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), section 4.1. Written by
+// scripts/make_convolutions.py. Tiles of 2 x 2 pixels are A^T [(G g G^T) * (B^T d B)] A with d the 4 x 4
+// pixels around them: 16 products for 36.
+// One thread makes 4 neighbouring tiles by 32 channels, one row of the transform after the other, so that
+// 20 loads of the input and 16 of the weights serve 128 products. The lanes of a subgroup, at least 8,
+// share the weights by broadcasts. `transform_weight` comes first."""
 
 
 def arguments(shared):
@@ -1015,6 +1026,213 @@ def narrow_weight():
     return o
 
 
+WINOGRAD_FUNCTIONS = """\
+// What is added to every pixel of an image.
+fn addend(image: u32, column: u32) -> vec4f {
+    var v = vec4f();
+    let at = min(column, params.out_c4 - 1u);
+    if (params.flags & 1u) != 0u {
+        v += bias[at];
+    }
+    if (params.flags & 2u) != 0u {
+        v += sample[image * params.sample_c4 + params.sample_first + at];
+    }
+    return v;
+}
+
+fn store(acc: vec4f, row: u32, column: u32) {
+    if column >= params.out_c4 {
+        return;
+    }
+    var v = acc;
+    let at = row * params.out_c4 + column;
+    if (params.flags & 4u) != 0u {
+        v += residual[at];
+    }
+    if (params.flags & 8u) != 0u {
+        v += y[at];
+    }
+    y[at] = v;
+}
+
+fn store_input(acc: vec4f, row: u32, column: u32) {
+    if column >= params.in_c4 {
+        return;
+    }
+    let at = row * params.in_c4 + column;
+    x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
+}
+
+// G times a column of g.
+fn spread_taps(g0: vec4f, g1: vec4f, g2: vec4f) -> array<vec4f, 4> {
+    let even = 0.5 * (g0 + g2);
+    let odd = 0.5 * g1;
+    return array(g0, even + odd, even - odd, g2);
+}
+
+// G g G^T, one input by four output channels a thread. The mirrored kernel of the input gradient has the
+// same with rows and columns 0 and 3 exchanged.
+@compute @workgroup_size(64)
+fn transform_weight(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = tile_index(workgroup, workgroups) * 64u + lane;
+    let step = 4u * params.in_c4 * params.out_c4;
+    if index >= step {
+        return;
+    }
+    let channel = index / params.out_c4;
+    let column = index - channel * params.out_c4;
+    let a = spread_taps(weight[index], weight[index + step], weight[index + 2u * step]);
+    let b = spread_taps(weight[index + 3u * step], weight[index + 4u * step], weight[index + 5u * step]);
+    let c = spread_taps(weight[index + 6u * step], weight[index + 7u * step], weight[index + 8u * step]);
+    let to = (channel / 4u * params.out_c4 + column) * 64u + channel % 4u;
+@COLUMNS@
+}"""
+
+
+def winograd_functions():
+    lines = []
+    for j in range(4):
+        lines.append(f"    let u{j} = spread_taps(a[{j}], b[{j}], c[{j}]);")
+        lines += [f"    transformed[to + {4 * (4 * i + j)}u] = u{j}[{i}];" for i in range(4)]
+    return WINOGRAD_FUNCTIONS.replace("@COLUMNS@", "\n".join(lines))
+
+
+def winograd(name, back):
+    """4 tiles of 2 x 2 pixels by 32 channels."""
+    source, depth, width, store = (
+        ("y", "out_c4", "in_c4", "store_input") if back else ("x", "in_c4", "out_c4", "store")
+    )
+    tiles, blocks, pixels = COLUMNS, 4, 10
+    o = [
+        "// dx (+)= sum over taps and output channels of dy * weight, mirrored."
+        if back
+        else "// y = bias + sample + residual + sum over taps and input channels of x * weight.",
+        "@compute @workgroup_size(16)",
+        f"fn {name}(",
+        *arguments(True),
+        ") {",
+        "    let tile = tile_index(workgroup, workgroups);",
+        "    let column = tile % params.column_tiles * 8u;",
+        "    let index = tile / params.column_tiles * 16u + lane;",
+        "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
+        "    let strip = min(index, params.rows - 1u);",
+        "    let pair = strip / params.strips;",
+        "    let px = (strip - pair * params.strips) * 8u;",
+        "    let pairs = (params.in_h + 1u) / 2u;",
+        "    let image = pair / pairs;",
+        "    let py = (pair - image * pairs) * 2u;",
+        f"    let depth = params.{depth};",
+        "    let width = i32(params.in_w);",
+        "    let height = i32(params.in_h);",
+        "    let co = params.out_c4;",
+        "    let zero = vec4f();",
+        "    // The window: 10 pixels from px - 1, as offsets in a line; outside is zero.",
+    ]
+    for j in range(pixels):
+        o.append(f"    let col{j} = i32(px) + {j - 1};")
+        o.append(f"    let off{j} = u32(clamp(col{j}, 0, width - 1)) * depth;")
+        o.append(f"    let real{j} = col{j} >= 0 && col{j} < width;")
+    o += [
+        "    // What this lane loads of the weights of a step. Columns that overhang read the last valid one",
+        "    // again and are not stored.",
+        f"    let last = params.{width} - 1u;",
+        "    let second = (id & 4u) / 4u;",
+    ]
+    stride = "64u * co" if back else "64u"
+    for m in range(4):
+        o.append(f"    let piece{m} = {stride} * min(column + {2 * m}u + second, last) + (id & 3u);")
+    for t in tiles:
+        o += ["    " + " ".join(f"var y{t}{b}{k} = zero;" for k in range(4)) for b in range(blocks)]
+    o += [
+        "    for (var i = 0u; i < 4u; i++) {",
+        "        // Row i of B^T d: d0 - d2, d1 + d2, d2 - d1, d1 - d3.",
+        "        let line0 = i32(py + select(min(i, 2u), 1u, i == 3u)) - 1;",
+        "        let line1 = i32(py + select(select(2u, 1u, i == 2u), 3u, i == 3u)) - 1;",
+        "        let sign = select(-1.0, 1.0, i == 1u);",
+        "        let image_line = image * params.in_h;",
+        "        let start0 = (image_line + u32(clamp(line0, 0, height - 1))) * params.in_w * depth;",
+        "        let start1 = (image_line + u32(clamp(line1, 0, height - 1))) * params.in_w * depth;",
+        "        let inside0 = line0 >= 0 && line0 < height;",
+        "        let inside1 = line1 >= 0 && line1 < height;",
+        "        let taps = select(i, 3u - i, i % 3u == 0u) * 16u;" if back else "        let taps = i * 16u;",
+    ]
+    for t in tiles:
+        o += ["        " + " ".join(f"var {t}{b}{j} = zero;" for j in range(4)) for b in range(blocks)]
+    o.append("        for (var c = 0u; c < depth; c++) {")
+    o += [f"            var d{j} = zero;" for j in range(pixels)]
+    o += [
+        "            // A loop, as it keeps the code in the processor's cache.",
+        "            for (var k = 0u; k < 2u; k++) {",
+        "                let start = select(start0, start1, k == 1u) + c;",
+        "                let inside = select(inside0, inside1, k == 1u);",
+        "                let factor = select(1.0, sign, k == 1u);",
+    ]
+    o += [
+        f"                d{j} += factor * select(zero, {source}[start + off{j}], inside && real{j});"
+        for j in range(pixels)
+    ]
+    o.append("            }")
+    o.append("            let base = " + ("c * 64u + taps;" if back else "c * co * 64u + taps;"))
+    for j in range(4):
+        xi = [3, 1, 2, 0][j] if back else j
+        o.append("            {")
+        o.append(f"                let w = base + {4 * xi}u;")
+        o += [f"                let f{m} = transformed[w + piece{m}];" for m in range(4)]
+        prefix = "r" if back else "w"
+        for n, t in enumerate(tiles):
+            for r in range(4):
+                piece = 4 * n + r
+                o.append(f"                let {prefix}{t}{r} = subgroupBroadcast(f{piece // 8}, {piece % 8}u);")
+            if back:
+                for k, channel in enumerate("xyzw"):
+                    parts = ", ".join(f"r{t}{r}.{channel}" for r in range(4))
+                    o.append(f"                let w{t}{k} = vec4f({parts});")
+        for b in range(blocks):
+            d = [f"d{2 * b + k}" for k in range(4)]
+            column = [f"{d[0]} - {d[2]}", f"{d[1]} + {d[2]}", f"{d[2]} - {d[1]}", f"{d[1]} - {d[3]}"][j]
+            o.append(f"                let v{b} = {column};")
+            for t in tiles:
+                o.append(f"                {t}{b}{j} = mac({t}{b}{j}, v{b}, w{t}0, w{t}1, w{t}2, w{t}3);")
+        o.append("            }")
+    o += [
+        "        }",
+        "        // Column i of A^T.",
+        "        let upper = select(1.0, 0.0, i == 3u);",
+        "        let lower = select(select(-1.0, 1.0, i == 1u), 0.0, i == 0u);",
+    ]
+    for t in tiles:
+        for b in range(blocks):
+            n = f"{t}{b}"
+            o += [
+                "        {",
+                f"            let left = {n}0 + {n}1 + {n}2;",
+                f"            let right = {n}1 - {n}2 - {n}3;",
+                f"            y{n}0 += upper * left;",
+                f"            y{n}1 += upper * right;",
+                f"            y{n}2 += lower * left;",
+                f"            y{n}3 += lower * right;",
+                "        }",
+            ]
+    o += ["    }", "    if index >= params.rows {", "        return;", "    }"]
+    o.append("    let row = (image * params.in_h + py) * params.in_w + px;")
+    if not back:
+        o += [f"    let add{i} = addend(image, column + {i}u);" for i in range(len(tiles))]
+    for line in range(2):
+        for p in range(8):
+            o.append(f"    if py + {line}u < params.in_h && px + {p}u < params.in_w {{")
+            at = f"row + {line}u * params.in_w + {p}u"
+            for i, t in enumerate(tiles):
+                value = f"y{t}{p // 2}{2 * line + p % 2}" + ("" if back else f" + add{i}")
+                o.append(f"        {store}({value}, {at}, column + {i}u);")
+            o.append("    }")
+    o.append("}")
+    return o
+
+
 def files():
     def text(head, *parts):
         return head + "".join("\n" + "\n".join(p).rstrip("\n") + "\n" for p in parts)
@@ -1068,6 +1286,15 @@ def files():
         [PRODUCT_FUNCTIONS],
         narrow_pointwise("forward", False),
         narrow_pointwise("backward_input", True),
+    )
+    yield "conv3x3_winograd.wgsl", text(
+        HEAD.format(text=WINOGRAD)
+        + "// [Cin, Cout, 4, 4, 4]: for four input and four output channels, rows and columns of the transform,\n"
+        + "// then the input channels\n"
+        + "@group(0) @binding(7) var<storage, read_write> transformed: array<vec4f>;\n",
+        [winograd_functions()],
+        winograd("forward", False),
+        winograd("backward_input", True),
     )
 
 

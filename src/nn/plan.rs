@@ -125,6 +125,10 @@ pub struct Variants {
     /// Work is parted among few threads, for adapters that compute on the processor: each then loads less.
     #[serde(default)]
     pub few_threads: bool,
+    /// 3×3 convolutions of many channels by Winograd's minimal filtering, F(2×2, 3×3), but for their weight
+    /// gradients. Needs 8 `subgroup_lanes`.
+    #[serde(default)]
+    pub winograd: bool,
     /// Only the general convolution kernel, for any size and stride.
     pub general_convolution: bool,
 }
@@ -144,6 +148,7 @@ impl Variants {
             // SwiftShader's subgroups have 4 lanes; products of 4 lanes are half as fast there in longer loops.
             narrow_tiles: lanes == 4 && gpu.capabilities.software,
             few_threads: gpu.capabilities.software,
+            winograd: lanes == 8 && gpu.capabilities.software,
             general_convolution: false,
         }
     }
@@ -164,12 +169,21 @@ impl Variants {
             });
             all.push(Self {
                 narrow_tiles: !best.narrow_tiles,
+                winograd: false,
                 ..best
             });
             all.push(Self {
                 subgroup_lanes: 0,
                 wide_tiles: false,
                 narrow_tiles: false,
+                winograd: false,
+                ..best
+            });
+        }
+        // Its tile is for processors: no GPU has registers for 128 accumulators.
+        if best.winograd {
+            all.push(Self {
+                winograd: false,
                 ..best
             });
         }
@@ -204,6 +218,9 @@ impl std::fmt::Display for Variants {
         }
         if self.narrow_tiles {
             f.write_str(", one channel at a time")?;
+        }
+        if self.winograd {
+            f.write_str(", many channels by Winograd's F(2x2, 3x3)")?;
         }
         f.write_str(few)
     }

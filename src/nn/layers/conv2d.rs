@@ -58,6 +58,10 @@ const ACCUMULATE: u32 = 8;
 const ACCUMULATE_SAMPLE: u32 = 16;
 const SUMS_IN_PASSING: u32 = 32;
 
+/// Binding of the weight, and of what Winograd's kernels make of it.
+const WEIGHT: u32 = 2;
+const TRANSFORMED: u32 = 7;
+
 /// Rows (pixels) that one thread of the forward and input-gradient kernels makes.
 const TILE_ROWS: usize = 8;
 /// Pixels from which on the pointwise kernels fill their workgroups.
@@ -87,6 +91,17 @@ const NARROW_STRIP: usize = 4;
 /// The part of the channels of a narrow kernel that must not be idle, in percent: otherwise those of fewer channels a
 /// thread win.
 const FILLED_NARROW: usize = 70;
+
+/// `vec4`s of channels that a thread of Winograd's kernels makes, of [`TRANSFORMED_STRIP`] by 2 pixels.
+const TRANSFORMED_COLUMNS: usize = 8;
+/// Pixels of a line that it makes.
+const TRANSFORMED_STRIP: usize = 8;
+/// Threads of a workgroup of these kernels: few, as each of them has much to do.
+const TRANSFORMED_GROUP: usize = 16;
+/// Pixels from which on it pays to transform the weights.
+const TRANSFORMED_PIXELS: usize = 512;
+/// The part of the channels and pixels that must not be idle there, in percent.
+const FILLED_TRANSFORMED: usize = 75;
 
 /// From so much of it on, wide tiles win: they make about twice as many products a second as the others.
 const FILLED: usize = 50;
@@ -274,6 +289,46 @@ impl Conv2d {
             && x.w >= 4
     }
 
+    /// Whether Winograd's kernels fit.
+    const fn transforms(&self, plan: &PlanBuilder, out: Shape) -> bool {
+        let (w, h, c4) = (out.w, out.h, out.c4());
+        let made = w.next_multiple_of(TRANSFORMED_STRIP)
+            * h.next_multiple_of(2)
+            * c4.next_multiple_of(TRANSFORMED_COLUMNS);
+        plan.variants().winograd
+            && plan.variants().subgroup_lanes >= 8
+            && self.slides(plan, out)
+            && out.b * h * w >= TRANSFORMED_PIXELS
+            && 100 * w * h * c4 >= FILLED_TRANSFORMED * made
+    }
+
+    /// [`Conv2d::emit_product`] by Winograd's minimal filtering: the weights are transformed first.
+    fn emit_transformed(
+        &self,
+        plan: &mut PlanBuilder,
+        entry: &'static str,
+        mut params: Params,
+        out: Shape,
+        args: &[(u32, Arg)],
+        flops: u64,
+    ) {
+        let vec4s = 4 * params.in_c4 as usize * params.out_c4 as usize;
+        let transformed = plan.tensor("transformed weights", 16 * 4 * vec4s);
+        let (weight, mut rest): (Vec<_>, Vec<_>) =
+            args.iter().copied().partition(|a| a.0 == WEIGHT);
+        rest.push((TRANSFORMED, transformed.into()));
+        let kernel = |entry| KernelId::new("layers/conv3x3_winograd", entry);
+        let transform: Vec<_> = weight.into_iter().chain(rest.last().copied()).collect();
+        let tiles = vec4s.div_ceil(GROUP);
+        plan.dispatch(kernel("transform_weight"), &params, &transform, tiles, 0);
+        params.strips = out.w.div_ceil(TRANSFORMED_STRIP) as u32;
+        params.rows = (out.b * out.h.div_ceil(2)) as u32 * params.strips;
+        params.column_tiles = out.c4().div_ceil(TRANSFORMED_COLUMNS) as u32;
+        let tiles = (params.rows as usize).div_ceil(TRANSFORMED_GROUP);
+        let tiles = tiles * params.column_tiles as usize;
+        plan.dispatch(kernel(entry), &params, &rest, tiles, flops);
+    }
+
     /// Emits one of the kernels whose threads make pixels by channels. `out` is what it writes: y
     /// forward, the gradient of x backward.
     fn emit_product(
@@ -293,6 +348,10 @@ impl Conv2d {
             };
             kernel.with("STRIP", strip as u32)
         };
+        if self.transforms(plan, out) {
+            self.emit_transformed(plan, entry, params, out, args, flops);
+            return;
+        }
         let mut columns = 2;
         let filled = 100 * out.c4() / out.c4().next_multiple_of(4) >= FILLED_NARROW;
         let narrow = plan.variants().narrow_tiles && filled;
@@ -500,7 +559,7 @@ impl Layer for Conv2d {
         let mut params = self.params(x.shape, y.shape);
         let mut args = vec![
             (1, x.tensor.into()),
-            (2, io.params[0].into()),
+            (WEIGHT, io.params[0].into()),
             (6, y.tensor.into()),
         ];
         if self.bias {
@@ -527,7 +586,7 @@ impl Layer for Conv2d {
             params.flags = if target.accumulate { ACCUMULATE } else { 0 };
             let args = [
                 (1, target.tensor.into()),
-                (2, io.params[0].into()),
+                (WEIGHT, io.params[0].into()),
                 (6, io.grad_output.into()),
             ];
             self.emit_product(
@@ -682,6 +741,23 @@ pub(crate) fn cases() -> Vec<super::Case> {
             5,
             20,
         ),
+        // By Winograd's kernels, forward and backward: even and odd sizes.
+        case(
+            "conv 3x3 to 26 channels, 512 pixels",
+            Conv2d::same3(6, 26).with_sample().with_residual(),
+            2,
+            16,
+            16,
+        ),
+        case(
+            "conv 3x3 to 32 channels, 7x7",
+            Conv2d::same3(3, 32),
+            11,
+            7,
+            7,
+        ),
+        case("conv 3x3 from 30 channels", Conv2d::same3(30, 5), 3, 13, 14),
+        case("conv 3x3 from 52 channels", Conv2d::same3(52, 4), 4, 10, 15),
         // Narrow wide tiles of the weight gradient.
         case("conv 3x3 of 32 channels", Conv2d::same3(32, 32), 2, 3, 5),
         case("conv 1x1", Conv2d::pointwise(24, 20), 2, 5, 3),
@@ -713,4 +789,68 @@ pub(crate) fn cases() -> Vec<super::Case> {
         ),
         case("conv large batch", Conv2d::same3(4, 4), 70, 8, 8),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Graph;
+
+    /// The kernels of a 3×3 convolution, forward and backward, and its useful operations.
+    fn lowered(layer: Conv2d, x: Shape, variants: Variants) -> (Vec<String>, u64) {
+        let mut graph = Graph::new();
+        let input = graph.input("x", x, true);
+        let weight = graph.param("weight", layer.weight_layout(false));
+        let bias = graph.param("bias", ParamLayout::Vector { c: layer.cout });
+        let output = graph
+            .add("conv", layer, &[input], &[weight, bias])
+            .expect("a layer");
+        let mut plan = PlanBuilder::with_variants(variants);
+        let words = 9 * x.cp() * graph.shape(output).cp();
+        let bound = plan.tensor("x", x.words());
+        let grad = plan.tensor("gradient", graph.shape(output).words());
+        let weights = [words, layer.cout].map(|words| plan.tensor("parameter", words));
+        let grads = [words, layer.cout].map(|words| plan.tensor("gradient", words));
+        let mut made = graph.lower_forward(&mut plan, &[(input, bound)], &weights);
+        graph.lower_backward(&mut plan, &mut made, &weights, &grads, output, grad, false);
+        let dispatches = plan.dispatches();
+        let names = dispatches.iter().map(|d| d.kernel.to_string()).collect();
+        (names, dispatches.iter().map(|d| d.flops).sum())
+    }
+
+    #[test]
+    fn winograds_kernels_take_large_images_of_many_channels_and_count_the_same_operations() {
+        let variants = Variants {
+            subgroup_lanes: 8,
+            winograd: true,
+            ..Variants::default()
+        };
+        let used = |cin, cout, x: (usize, usize), variants| -> Vec<String> {
+            let shape = Shape::new(x.0, x.1, x.1, cin);
+            let (names, flops) = lowered(Conv2d::same3(cin, cout), shape, variants);
+            let (_, direct) = lowered(Conv2d::same3(cin, cout), shape, Variants::default());
+            assert_eq!(flops, direct);
+            let own = |n: &String| {
+                n.strip_prefix("layers/conv3x3_winograd:")
+                    .map(str::to_owned)
+            };
+            names.iter().filter_map(own).collect()
+        };
+        let (transform, forward, back) = ("transform_weight", "forward", "backward_input");
+        assert_eq!(
+            used(32, 64, (2, 16), variants),
+            [transform, forward, transform, back]
+        );
+        assert_eq!(used(6, 26, (2, 16), variants), [transform, forward]);
+        assert_eq!(used(32, 3, (11, 7), variants), [transform, back]);
+        let none: [&str; 0] = [];
+        assert_eq!(used(32, 32, (1, 16), variants), none, "few pixels");
+        assert_eq!(used(16, 16, (2, 16), variants), none, "few channels");
+        assert_eq!(used(32, 32, (9, 9), variants), none, "idle columns");
+        let small = Variants {
+            subgroup_lanes: 4,
+            ..variants
+        };
+        assert_eq!(used(32, 64, (2, 16), small), none, "small subgroups");
+    }
 }

@@ -159,6 +159,7 @@ pub(crate) const PLAIN: Way = Way {
         wide_tiles: false,
         narrow_tiles: false,
         few_threads: false,
+        winograd: false,
         general_convolution: false,
     },
 };
