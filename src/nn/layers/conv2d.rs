@@ -98,8 +98,10 @@ const TRANSFORMED_COLUMNS: usize = 8;
 const TRANSFORMED_STRIP: usize = 8;
 /// Threads of a workgroup of these kernels: few, as each of them has much to do.
 const TRANSFORMED_GROUP: usize = 16;
-/// Pixels from which on it pays to transform the weights.
+/// Pixels of a batch from which on it pays to transform the weights.
 const TRANSFORMED_PIXELS: usize = 512;
+/// Pixels of an image from which on what is saved is worth a dispatch.
+const TRANSFORMED_IMAGE: usize = 144;
 /// The part of the channels and pixels that must not be idle there, in percent.
 const FILLED_TRANSFORMED: usize = 75;
 
@@ -299,6 +301,7 @@ impl Conv2d {
             && plan.variants().subgroup_lanes >= 8
             && self.slides(plan, out)
             && out.b * h * w >= TRANSFORMED_PIXELS
+            && h * w >= TRANSFORMED_IMAGE
             && 100 * w * h * c4 >= FILLED_TRANSFORMED * made
     }
 
@@ -750,11 +753,11 @@ pub(crate) fn cases() -> Vec<super::Case> {
             16,
         ),
         case(
-            "conv 3x3 to 32 channels, 7x7",
+            "conv 3x3 to 32 channels, 13x13",
             Conv2d::same3(3, 32),
-            11,
-            7,
-            7,
+            4,
+            13,
+            13,
         ),
         case("conv 3x3 from 30 channels", Conv2d::same3(30, 5), 3, 13, 14),
         case("conv 3x3 from 52 channels", Conv2d::same3(52, 4), 4, 10, 15),
@@ -842,8 +845,9 @@ mod tests {
             [transform, forward, transform, back]
         );
         assert_eq!(used(6, 26, (2, 16), variants), [transform, forward]);
-        assert_eq!(used(32, 3, (11, 7), variants), [transform, back]);
+        assert_eq!(used(32, 3, (4, 13), variants), [transform, back]);
         let none: [&str; 0] = [];
+        assert_eq!(used(32, 32, (16, 8), variants), none, "small images");
         assert_eq!(used(32, 32, (1, 16), variants), none, "few pixels");
         assert_eq!(used(16, 16, (2, 16), variants), none, "few channels");
         assert_eq!(used(32, 32, (9, 9), variants), none, "idle columns");
