@@ -46,6 +46,9 @@ export async function browse({ webgpu = true, size = [1280, 800], dark = true } 
   };
 }
 
+// Whether two rectangles are the same to the pixel.
+const same = (a, b) => a.every((v, i) => Math.abs(v - b[i]) < 1);
+
 // One page of it.
 export class Lab {
   constructor(page) {
@@ -108,7 +111,7 @@ export class Lab {
       const status = await this.until(`a control ${label}`, (s) => s.controls?.some(fits), limit);
       const control = status.controls.find(fits);
       const rect = control.rect.map((v) => v * (status.zoom ?? 1));
-      if (before?.every((v, i) => Math.abs(v - rect[i]) < 1)) return { ...control, rect };
+      if (before && same(before, rect)) return { ...control, rect };
       if (Date.now() > end) throw new Error(`the control ${label} does not stay in its place`);
       before = rect;
     }
@@ -121,7 +124,7 @@ export class Lab {
       await this.page.mouse.move(rect[0] + rect[2] / 2, rect[1] + rect[3] / 2);
       await sleep(60);
       const now = (await this.control(label, role)).rect;
-      if (now.every((v, i) => Math.abs(v - rect[i]) < 1)) break;
+      if (same(now, rect)) break;
       rect = now;
     }
     await this.page.mouse.down();
