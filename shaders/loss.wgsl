@@ -22,7 +22,7 @@ struct Params {
     mean_from_x: f32,   // the decoder's mean: mean_from_x * x_t + mean_from_out * out
     mean_from_out: f32,
     inverse_sigma: f32, // 1 / the decoder's standard deviation
-    pad0: f32,
+    grad_factor: f32,   // of the gradient alone
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;      // [B, H, W, C], the network's output
@@ -122,7 +122,7 @@ fn gradient(
         }
     }
     g += 2.0 * factor * (o - goal[i]);
-    g *= weight_of(n) * params.inverse_dims * params.inverse_batch;
+    g *= weight_of(n) * params.inverse_dims * params.inverse_batch * params.grad_factor;
     grad[i] = select(vec4f(), g, is_channel(i, params.c4, params.channels));
 }
 

@@ -16,6 +16,7 @@ use crate::{
         model::ParamSet,
         network::Network,
         optimizer::AdamConfig,
+        plan::Precision,
         plan::Variants,
         profile::{Profile, Profiler, Timed, median},
         roofline::{Roofline, RooflineJob},
@@ -50,7 +51,12 @@ impl BenchModel {
     }
 
     /// How it is trained here: ε objective, L_simple, Adam, a clipped gradient, a moving average.
-    pub fn train_config(&self, batch: usize, checkpoint_activations: bool) -> TrainConfig {
+    pub fn train_config(
+        &self,
+        batch: usize,
+        checkpoint_activations: bool,
+        precision: Precision,
+    ) -> TrainConfig {
         TrainConfig {
             dataset: "noise".into(),
             unet: self.unet(),
@@ -69,6 +75,7 @@ impl BenchModel {
             loss: LossType::Simple,
             draw: TimestepDistribution::Uniform,
             checkpoint_activations,
+            precision,
             seed: 0,
         }
     }
@@ -139,6 +146,8 @@ pub struct BenchOptions {
     pub seconds: f64,
     /// Train with activation checkpointing.
     pub checkpoint_activations: bool,
+    /// How feature maps are kept in training.
+    pub precision: Precision,
     /// Also time each kernel by itself.
     pub profile: bool,
 }
@@ -152,6 +161,8 @@ pub struct BenchReport {
     pub batch: usize,
     /// Whether activations were checkpointed.
     pub checkpoint_activations: bool,
+    /// How feature maps were kept in training.
+    pub precision: Precision,
     /// The adapter's name.
     pub adapter: String,
     /// Its backend.
@@ -308,7 +319,11 @@ impl Bench {
     /// # Errors
     /// A device that is too small.
     pub fn begin(gpu: &Arc<Gpu>, model: &BenchModel, options: BenchOptions) -> Result<Self> {
-        let config = model.train_config(options.batch, options.checkpoint_activations);
+        let config = model.train_config(
+            options.batch,
+            options.checkpoint_activations,
+            options.precision,
+        );
         let stage = if options.profile {
             Stage::Roofline(Box::new(RooflineJob::new(gpu)?))
         } else {
@@ -566,6 +581,7 @@ impl Bench {
             model: self.model.into(),
             batch: options.batch,
             checkpoint_activations: options.checkpoint_activations,
+            precision: options.precision,
             adapter: gpu.info.name.clone(),
             backend: gpu.info.backend.to_string(),
             driver: format!("{} {}", gpu.info.driver, gpu.info.driver_info),
@@ -770,7 +786,9 @@ mod tests {
         use crate::{nn::PlanBuilder, session::stepper::StepMemory};
         // A micro-batch of two, in millions an image, as counted by hand for the peers.
         for (name, expected) in [("mnist32", 1715.0), ("cifar", 37_500.0)] {
-            let config = model(name).expect(name).train_config(2, false);
+            let config = model(name)
+                .expect(name)
+                .train_config(2, false, Precision::F32);
             let mut plan = PlanBuilder::new();
             let data = synthetic(&config).expect("images");
             let feed = crate::session::feed::Feed::Images {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use noiselab::{
     bench,
     gpu::{AdapterChoice, Gpu},
+    nn::plan::Precision,
     session::trainer::{Start, Trainer},
 };
 
@@ -13,7 +14,7 @@ fn peak(checkpoint_activations: bool) -> u64 {
     let gpu = Gpu::open_blocking(&AdapterChoice::Best).expect("an adapter");
     let model = bench::model("cifar").expect("the network");
     assert_eq!(model.batch, 8);
-    let config = model.train_config(model.batch, checkpoint_activations);
+    let config = model.train_config(model.batch, checkpoint_activations, Precision::F32);
     let dataset = Arc::new(bench::synthetic(&config).expect("images"));
     let trainer = Trainer::new(&gpu, config, dataset, &Start::Random, &mut |_, _| {});
     drop(trainer.expect("a trainer"));

@@ -71,7 +71,7 @@ fn norm(
     for (var i = 0u; i < 64u; i++) {
         total += sums[i];
     }
-    let norm = state.grad_scale * sqrt(total);
+    let norm = state.grad_scale * (state.inverse_loss_scale * sqrt(total));
     // By its bits: a compiler may take it that no number is NaN.
     let finite = (bitcast<u32>(norm) & 0x7F800000u) != 0x7F800000u;
     var clip = 0.0;
@@ -95,7 +95,7 @@ fn update(
     let first = tile_index(workgroup, workgroups) * 64u * params.run;
     let end = min(first + 64u * params.run, params.vec4s);
     let skipped = stats.skipped != 0u;
-    let scale = state.grad_scale * stats.clip;
+    let scale = state.grad_scale * state.inverse_loss_scale * stats.clip;
     let decoupled = (state.flags & ADAM_DECOUPLED) != 0u;
     let keep = select(1.0, 1.0 - state.lr * state.weight_decay, decoupled);
     let decay = select(state.weight_decay, 0.0, decoupled);

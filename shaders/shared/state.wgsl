@@ -26,7 +26,8 @@ struct StepState {
     grad_scale: f32,
     inference_step: u32,
     flip_probability: f32,
-    reserved: array<u32, 41>,
+    inverse_loss_scale: f32,
+    reserved: array<u32, 40>,
 }
 
 // 16 words, written by the kernels of the step.

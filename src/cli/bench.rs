@@ -10,7 +10,10 @@ use clap::builder::PossibleValuesParser;
 use indicatif::{ProgressBar, ProgressStyle};
 use noiselab::{
     bench::{self, BenchModel, BenchOptions, BenchReport},
-    nn::profile::{Profile, ProfileLine},
+    nn::{
+        plan::Precision,
+        profile::{Profile, ProfileLine},
+    },
 };
 use serde_json::json;
 
@@ -42,6 +45,9 @@ pub struct BenchArgs {
     /// Train with activation checkpointing: less memory, more computation
     #[arg(long)]
     checkpoint_activations: bool,
+    /// How feature maps are kept in training, see `noiselab train --help`
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = PossibleValuesParser::new(["f32", "f16"]))]
+    precision: String,
     /// Also time every kernel of a training step by itself
     #[arg(long)]
     profile: bool,
@@ -79,6 +85,7 @@ pub fn run(args: &BenchArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> 
         batch: args.batch.map_or(model.batch, |b| b as usize),
         seconds: args.seconds,
         checkpoint_activations: args.checkpoint_activations,
+        precision: args.precision.parse().map_err(CliError::Usage)?,
         profile: args.profile,
     };
     let gpu = device.open()?;
@@ -108,7 +115,7 @@ pub fn run(args: &BenchArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> 
 
 fn table(r: &BenchReport, kernels: &str) -> String {
     let mut out = format!(
-        "{} ({}, {})\n{}\n{}, batch {}{}\n",
+        "{} ({}, {})\n{}\n{}, batch {}{}{}\n",
         r.adapter,
         r.backend,
         r.driver.trim(),
@@ -117,6 +124,11 @@ fn table(r: &BenchReport, kernels: &str) -> String {
         r.batch,
         if r.checkpoint_activations {
             ", activation checkpointing"
+        } else {
+            ""
+        },
+        if r.precision == Precision::F16 {
+            ", feature maps as f16"
         } else {
             ""
         }

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::{Gpu, GpuError, shaders, unroll::unroll};
+use super::{Gpu, GpuError, half::keep_as_f16, shaders, unroll::unroll};
 
 /// Names one pipeline: a WGSL file, an entry point, and the constants put before the source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,6 +20,8 @@ pub struct KernelId {
     pub entry: &'static str,
     /// `const NAME: u32 = value;` lines: tile sizes, head widths, what is fused.
     pub defines: Vec<(&'static str, u32)>,
+    /// The bindings, as bits, that lie in memory as f16, see [`super::half`].
+    pub half: u32,
 }
 
 impl KernelId {
@@ -29,6 +31,7 @@ impl KernelId {
             stem,
             entry,
             defines: Vec::new(),
+            half: 0,
         }
     }
 
@@ -45,6 +48,9 @@ impl std::fmt::Display for KernelId {
         write!(f, "{}:{}", self.stem, self.entry)?;
         for (name, value) in &self.defines {
             write!(f, " {name}={value}")?;
+        }
+        for binding in (0..32).filter(|b| self.half & (1 << b) != 0) {
+            write!(f, " f16@{binding}")?;
         }
         Ok(())
     }
@@ -122,8 +128,11 @@ impl Default for KernelCache {
 }
 
 /// The text of a kernel with its constants in front, and loops over them unrolled.
-pub fn source_of(id: &KernelId) -> Option<String> {
-    let shader = shaders::find(id.stem)?;
+///
+/// # Errors
+/// Why there is none, as a phrase.
+pub fn source_of(id: &KernelId) -> Result<String, String> {
+    let shader = shaders::find(id.stem).ok_or("there is no such shader")?;
     let mut text = String::with_capacity(shader.source.len() + 64);
     for (name, value) in &id.defines {
         text.push_str(&format!("const {name}: u32 = {value}u;\n"));
@@ -133,17 +142,24 @@ pub fn source_of(id: &KernelId) -> Option<String> {
     } else {
         text.push_str(&unroll(shader.source, &id.defines));
     }
-    Some(text)
+    if id.half == 0 {
+        return Ok(text);
+    }
+    keep_as_f16(&text, id.half)
+        .map_err(|binding| format!("its binding {binding} cannot be kept as f16"))
 }
 
 /// The text of a kernel as the device gets it.
-pub fn device_source_of(id: &KernelId) -> Option<String> {
+///
+/// # Errors
+/// As [`source_of`].
+pub fn device_source_of(id: &KernelId) -> Result<String, String> {
     let text = source_of(id)?;
     // Browsers want the extension named; naga 30 knows its functions but not its name.
     if cfg!(target_arch = "wasm32") && text.contains("subgroupBroadcast") {
-        return Some(format!("enable subgroups;\n{text}"));
+        return Ok(format!("enable subgroups;\n{text}"));
     }
-    Some(text)
+    Ok(text)
 }
 
 /// What reflection finds in one entry point.
@@ -170,7 +186,7 @@ pub fn reflect(id: &KernelId) -> Result<Reflection, GpuError> {
         kernel: id.to_string(),
         reason,
     };
-    let text = source_of(id).ok_or_else(|| fail("there is no such shader".into()))?;
+    let text = source_of(id).map_err(fail)?;
     let module = naga::front::wgsl::parse_str(&text).map_err(|e| fail(e.emit_to_string(&text)))?;
     let info = naga::valid::Validator::new(
         naga::valid::ValidationFlags::all(),
@@ -313,7 +329,7 @@ impl KernelCache {
         if let Some(error) = checks.into_iter().flatten().next() {
             return Err(error);
         }
-        let text = device_source_of(id).ok_or_else(|| fail("there is no such shader".into()))?;
+        let text = device_source_of(id).map_err(fail)?;
         // In the page the answer comes later, through the uncaptured-error handler, which a scope would keep it from.
         #[cfg(not(target_arch = "wasm32"))]
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -4,6 +4,7 @@
 pub mod cloud;
 pub mod context;
 pub mod film;
+pub mod half;
 pub mod kernel;
 pub mod memory;
 pub mod readback;
@@ -80,6 +81,14 @@ pub enum GpuError {
     Lost {
         /// What the driver said.
         reason: String,
+    },
+    /// Storage as f16 was asked of an adapter that has none.
+    #[error(
+        "The adapter \"{adapter}\" has no 16-bit numbers (shader-f16); leave out --precision f16, or choose another with --adapter."
+    )]
+    NoF16 {
+        /// The adapter's name.
+        adapter: String,
     },
     /// A kernel does not compile or does not fit the device.
     #[error(

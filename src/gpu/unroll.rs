@@ -100,12 +100,12 @@ fn value(expression: &str, constants: &HashMap<&str, u32>) -> Option<u32> {
     expression.split('+').map(term).sum()
 }
 
-fn is_word(byte: u8) -> bool {
+pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
 /// Where a name stands as a whole word that is no member, from `from` on.
-fn find_word(text: &str, word: &str, from: usize) -> Option<usize> {
+pub(super) fn find_word(text: &str, word: &str, from: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = from;
     while let Some(found) = text[at..].find(word) {

@@ -118,6 +118,20 @@ struct Value {
     shape: Shape,
     label: String,
     differentiable: bool,
+    /// An input of the graph; it and its gradient are others' to read.
+    input: bool,
+}
+
+impl Value {
+    /// A tensor for its gradient.
+    fn gradient(&self, plan: &mut PlanBuilder) -> TensorId {
+        let label = format!("grad {}", self.label);
+        if self.input {
+            plan.tensor(label, self.shape.words())
+        } else {
+            plan.activation(label, self.shape)
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -150,6 +164,7 @@ impl Graph {
             shape,
             label: label.into(),
             differentiable,
+            input: true,
         });
         ValueId(self.values.len() - 1)
     }
@@ -211,6 +226,7 @@ impl Graph {
             shape,
             label: label.into(),
             differentiable,
+            input: false,
         });
         let output = ValueId(self.values.len() - 1);
         self.nodes.push(Node {
@@ -294,8 +310,14 @@ impl Graph {
         let value = &self.values[node.output.0];
         plan.set_label(&value.label);
         plan.set_shape(value.shape);
-        let output =
-            scratch.unwrap_or_else(|| plan.tensor(value.label.clone(), value.shape.words()));
+        let output = scratch.unwrap_or_else(|| {
+            // What the graph puts out goes to kernels and readers of its own.
+            if i + 1 == self.nodes.len() {
+                plan.tensor(value.label.clone(), value.shape.words())
+            } else {
+                plan.activation(value.label.clone(), value.shape)
+            }
+        });
         let io = layers::Forward {
             inputs: &self.operands(node, &lowered.tensors),
             params: &node.params.iter().map(|p| weights[p.0]).collect::<Vec<_>>(),
@@ -388,8 +410,7 @@ impl Graph {
             let keeps = !lowered.saved[&i].is_empty();
             if used_outside.contains(&node.output) || !consumed_inside {
                 if keeps {
-                    let scratch =
-                        plan.tensor("recomputed", self.values[node.output.0].shape.words());
+                    let scratch = plan.activation("recomputed", self.values[node.output.0].shape);
                     self.forward_node(plan, i, weights, lowered, Some(scratch));
                 }
             } else {
@@ -425,10 +446,7 @@ impl Graph {
                 continue;
             }
             let before = value_grads.get(v).copied();
-            let tensor = before.unwrap_or_else(|| {
-                let value = &self.values[v.0];
-                plan.tensor(format!("grad {}", value.label), value.shape.words())
-            });
+            let tensor = before.unwrap_or_else(|| self.values[v.0].gradient(plan));
             value_grads.insert(*v, tensor);
             let accumulate = match node.layer.slice_of(k) {
                 None => before.is_some(),
@@ -462,11 +480,12 @@ impl Graph {
             if !self.values[v.0].differentiable || !node.layer.passes_gradient(k) {
                 continue;
             }
-            let words = self.values[v.0].shape.words();
+            let value = &self.values[v.0];
+            let words = value.shape.words();
             if let Some(&target) = value_grads.get(v) {
                 layers::add::accumulate(plan, grad_output, target, words, true);
-            } else if taken {
-                let copy = plan.tensor(format!("grad {}", self.values[v.0].label), words);
+            } else if taken || (value.input && plan.is_half(grad_output)) {
+                let copy = value.gradient(plan);
                 layers::add::accumulate(plan, grad_output, copy, words, false);
                 value_grads.insert(*v, copy);
             } else {

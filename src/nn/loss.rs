@@ -43,7 +43,7 @@ pub struct Params {
     mean_from_x: f32,
     mean_from_out: f32,
     inverse_sigma: f32,
-    pad0: f32,
+    grad_factor: f32,
 }
 
 const WEIGHTED: u32 = 1;
@@ -89,6 +89,8 @@ pub struct Loss {
     pub weights: Option<TensorId>,
     /// Weight of the squared error.
     pub simple_weight: f32,
+    /// Factor of the gradient alone, for what keeps it in f16 ([`super::plan::Precision::loss_scale`]).
+    pub grad_factor: f32,
     /// Weight of `vlb_n`: T for the bound, λ T for the hybrid loss, 0 to report it only.
     pub bound_weight: f32,
     /// What the bound needs. Without it `vlb_n` is 0 and `bound_weight` must be.
@@ -179,7 +181,7 @@ pub fn emit(plan: &mut PlanBuilder, loss: &Loss, outputs: &LossOutputs, state: T
         mean_from_x: 0.0,
         mean_from_out: 0.0,
         inverse_sigma: 1.0,
-        pad0: 0.0,
+        grad_factor: loss.grad_factor,
     };
     let mut args = vec![(1, loss.out.into()), (2, loss.target.into())];
     if let Some(weights) = loss.weights {
@@ -378,6 +380,7 @@ mod tests {
                 out: x[2],
                 target: x[3],
                 weights: case.weighted.then_some(x[7]),
+                grad_factor: 1.0,
                 simple_weight: case.weights.0,
                 bound_weight: case.weights.1,
                 bound: case

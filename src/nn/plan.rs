@@ -20,10 +20,74 @@ use crate::gpu::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(usize);
 
+/// How feature maps and their gradients are kept in memory. Weights, vectors and all arithmetic are f32 always.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// As f32.
+    #[default]
+    F32,
+    /// As f16, half the bytes, on devices that have it (`shader-f16`). Gradients are scaled, see
+    /// [`Precision::loss_scale`].
+    F16,
+}
+
+impl Precision {
+    /// Whether the device has it.
+    ///
+    /// # Errors
+    /// [`GpuError::NoF16`].
+    pub fn check(self, gpu: &Gpu) -> Result<(), GpuError> {
+        if self == Self::F16 && !gpu.capabilities.f16 {
+            return Err(GpuError::NoF16 {
+                adapter: gpu.info.name.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// The factor of the loss's gradient on its way back, for a batch of outputs of `shape`: a power of two that
+    /// makes the gradient of the mean of squares as large as the errors themselves, far from both ends of f16
+    /// (6e-8, 65504). The optimiser divides by it. Micikevicius et al. 2018 (arXiv:1710.03740), section 3.2.
+    pub fn loss_scale(self, shape: Shape) -> f32 {
+        match self {
+            Self::F32 => 1.0,
+            Self::F16 => (shape.len().max(2) as f32 / 2.0).log2().floor().exp2(),
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
+            _ => Err(format!(
+                "there is no precision named \"{name}\"; there are f32 and f16"
+            )),
+        }
+    }
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        })
+    }
+}
+
 #[derive(Debug)]
 struct TensorInfo {
     label: String,
+    /// Numbers; of 4 bytes, or of 2 where `half`.
     words: u64,
+    half: bool,
     external: Option<View>,
     /// A table's words, which the plan itself allocates and writes.
     table: Option<Vec<u32>>,
@@ -36,6 +100,14 @@ struct TensorInfo {
 impl TensorInfo {
     const fn is_outside(&self) -> bool {
         self.external.is_some() || self.planned || self.table.is_some()
+    }
+
+    const fn number_bytes(&self) -> u64 {
+        if self.half { 2 } else { 4 }
+    }
+
+    const fn bytes(&self) -> u64 {
+        self.words * self.number_bytes()
     }
 }
 
@@ -230,6 +302,7 @@ impl std::fmt::Display for Variants {
 #[derive(Debug, Default)]
 pub struct PlanBuilder {
     variants: VariantTable,
+    precision: Precision,
     class: ShapeClass,
     tensors: Vec<TensorInfo>,
     dispatches: Vec<Dispatch>,
@@ -257,6 +330,13 @@ impl PlanBuilder {
         }
     }
 
+    /// The same, with feature maps kept in that precision.
+    #[must_use]
+    pub const fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// The kernel variants to emit, for a layer of the shape that was set last.
     pub const fn variants(&self) -> Variants {
         self.variants.get(self.class)
@@ -272,6 +352,7 @@ impl PlanBuilder {
         self.tensors.push(TensorInfo {
             label: label.into(),
             words: words as u64,
+            half: false,
             external: None,
             planned: false,
             together: None,
@@ -280,11 +361,24 @@ impl PlanBuilder {
         TensorId(self.tensors.len() - 1)
     }
 
+    /// A tensor for a value of a network, or for its gradient: in the plan's [`Precision`] if it is a feature map.
+    pub fn activation(&mut self, label: impl Into<String>, shape: Shape) -> TensorId {
+        let tensor = self.tensor(label, shape.words());
+        self.tensors[tensor.0].half = self.precision == Precision::F16 && shape.h * shape.w > 1;
+        tensor
+    }
+
+    /// Whether a tensor is kept as f16.
+    pub fn is_half(&self, tensor: TensorId) -> bool {
+        self.tensors[tensor.0].half
+    }
+
     /// A table of words that the kernels read and nobody changes.
     pub fn table(&mut self, label: impl Into<String>, words: Vec<u32>) -> TensorId {
         self.tensors.push(TensorInfo {
             label: label.into(),
             words: words.len() as u64,
+            half: false,
             external: None,
             planned: false,
             together: None,
@@ -298,6 +392,7 @@ impl PlanBuilder {
         self.tensors.push(TensorInfo {
             label: label.into(),
             words: view.bytes / 4,
+            half: false,
             external: Some(view.clone()),
             table: None,
             planned: false,
@@ -312,6 +407,7 @@ impl PlanBuilder {
         self.tensors.push(TensorInfo {
             label: label.into(),
             words,
+            half: false,
             external: None,
             planned: true,
             together: None,
@@ -339,7 +435,7 @@ impl PlanBuilder {
                 (None, Some((set, first))) => (Home::Planned(set), first),
                 (None, None) => (Home::Alone(tensor), 0),
             };
-            let member = (i, first, first + 4 * info.words);
+            let member = (i, first, first + info.bytes());
             match homes.iter_mut().find(|h| h.0 == home) {
                 Some(known) => known.1.push(member),
                 None => homes.push((home, vec![member])),
@@ -392,6 +488,10 @@ impl PlanBuilder {
 
     /// Has rows added to a gradient by one of the next dispatches, many sums in one.
     pub fn sum_later(&mut self, sum: RowSum) {
+        // One dispatch adds to a gradient once: parameters that two layers share take two.
+        if self.sums.iter().any(|s| s.target == sum.target) {
+            self.sum_now();
+        }
         self.sums.push(sum);
     }
 
@@ -443,6 +543,10 @@ impl PlanBuilder {
         tiles: usize,
         flops: u64,
     ) {
+        let mut kernel = kernel;
+        for (binding, arg) in args {
+            kernel.half |= u32::from(self.tensors[arg.tensor.0].half) << binding;
+        }
         self.dispatches.push(Dispatch {
             kernel,
             params: bytemuck::bytes_of(params).to_vec(),
@@ -481,7 +585,7 @@ impl PlanBuilder {
                 }
                 out.entry(arg.tensor)
                     .or_insert(Lifetime {
-                        bytes: 4 * info.words,
+                        bytes: info.bytes(),
                         first: i,
                         last: i,
                     })
@@ -495,7 +599,7 @@ impl PlanBuilder {
                 out.insert(
                     tensor,
                     Lifetime {
-                        bytes: 4 * info.words,
+                        bytes: info.bytes(),
                         first: 0,
                         last: end,
                     },
@@ -581,7 +685,7 @@ impl PlanBuilder {
         let list: Vec<Lifetime> = ids.iter().map(|id| lives[id]).collect();
         for id in &ids {
             let info = &self.tensors[id.0];
-            memory::check_binding(gpu, &info.label, 4 * info.words)?;
+            memory::check_binding(gpu, &info.label, info.bytes())?;
         }
         let cap = gpu.max_binding() / memory::ALIGN * memory::ALIGN;
         let (places, sizes) = memory::place(&list, cap);
@@ -596,7 +700,7 @@ impl PlanBuilder {
                 View {
                     buffer: chunks[place.chunk].0.clone(),
                     offset: place.offset,
-                    bytes: 4 * self.tensors[id.0].words,
+                    bytes: self.tensors[id.0].bytes(),
                 },
             );
         }
@@ -833,16 +937,18 @@ impl Plan {
             let arg = d.args.iter().find(|a| a.0 == binding).map(|a| a.1);
             if let Some(arg) = arg {
                 let view = &self.views[&arg.tensor];
+                let half = d.kernel.half & (1 << binding) != 0;
+                let number = if half { 2 } else { 4 };
                 let words = if arg.words == 0 {
-                    view.bytes / 4 - arg.first
+                    view.bytes / number - arg.first
                 } else {
                     arg.words
                 };
-                moved += 4 * words;
-                bytes_moved += u64::from(passes) * 4 * words;
+                moved += number * words;
+                bytes_moved += u64::from(passes) * number * words;
                 // Bindings are sized in whole vec4s; every allocation is padded to 256 bytes.
-                let bytes = (4 * words).div_ceil(16) * 16;
-                let at = view.offset + 4 * arg.first;
+                let bytes = (number * words).div_ceil(16) * 16;
+                let at = view.offset + number * arg.first;
                 entries.push(bind(binding, &view.buffer, at, bytes));
             } else {
                 let at = u64::from(binding) * memory::ALIGN;

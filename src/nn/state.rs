@@ -66,8 +66,10 @@ pub struct StepState {
     pub inference_step: u32,
     /// Probability that a training image is mirrored.
     pub flip_probability: f32,
+    /// 1 / the factor that the loss's gradient carries ([`super::plan::Precision::loss_scale`]).
+    pub inverse_loss_scale: f32,
     /// Zero; room for more.
-    pub reserved: [u32; 41],
+    pub reserved: [u32; 40],
 }
 
 impl Default for StepState {
@@ -78,6 +80,7 @@ impl Default for StepState {
             bias_correction1: 1.0,
             bias_correction2: 1.0,
             grad_scale: 1.0,
+            inverse_loss_scale: 1.0,
             ..Self::zeroed()
         }
     }
@@ -206,7 +209,8 @@ mod tests {
             fields!(StepState: seed_lo, seed_hi, micro_step, step, batch_offset, batch_total,
                 micro_batch, flags, lr, beta1, beta2, adam_eps, weight_decay, bias_correction1,
                 bias_correction2, one_minus_beta1, one_minus_beta2, ema_decay, one_minus_ema_decay,
-                clip_norm, grad_scale, inference_step, flip_probability, reserved),
+                clip_norm, grad_scale, inference_step, flip_probability, inverse_loss_scale,
+                reserved),
             256,
         );
         check(

@@ -475,6 +475,7 @@ impl Run<'_> {
                 out: bound.output,
                 target: eps,
                 weights: None,
+                grad_factor: 1.0,
                 simple_weight: 1.0,
                 bound_weight: 0.0,
                 bound: None,

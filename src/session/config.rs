@@ -9,6 +9,7 @@ use crate::{
     nn::{
         lr_schedule::{LearningRate, LearningRateDecay},
         optimizer::AdamConfig,
+        plan::Precision,
         unet_config::{BlockKind, UNetConfig},
     },
 };
@@ -42,6 +43,8 @@ pub struct TrainConfig {
     pub draw: TimestepDistribution,
     /// Keep only the borders of each block's activations and compute the rest again.
     pub checkpoint_activations: bool,
+    /// How feature maps are kept.
+    pub precision: Precision,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -62,6 +65,8 @@ struct Plain {
     #[serde(default)]
     draw: TimestepDistribution,
     checkpoint_activations: bool,
+    #[serde(default)]
+    precision: Precision,
     seed: u64,
 }
 
@@ -80,6 +85,7 @@ impl TrainConfig {
             loss: self.loss,
             draw: self.draw,
             checkpoint_activations: self.checkpoint_activations,
+            precision: self.precision,
             seed: self.seed,
         };
         json!({
@@ -118,6 +124,7 @@ impl TrainConfig {
             loss: plain.loss,
             draw: plain.draw,
             checkpoint_activations: plain.checkpoint_activations,
+            precision: plain.precision,
             seed: plain.seed,
         })
     }
@@ -223,6 +230,7 @@ fn base(unet: UNetConfig, batch: usize, lr: f64) -> TrainConfig {
         loss: LossType::Simple,
         draw: TimestepDistribution::Uniform,
         checkpoint_activations: false,
+        precision: Precision::F32,
         seed: 0,
     }
 }

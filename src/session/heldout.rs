@@ -164,6 +164,7 @@ impl HeldOut {
                 out,
                 target,
                 weights: None,
+                grad_factor: 1.0,
                 simple_weight,
                 bound_weight,
                 bound: inputs,

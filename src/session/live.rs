@@ -33,6 +33,7 @@ use crate::{
     nn::{
         model::ParamSet,
         network::Network,
+        plan::Precision,
         roofline::Roofline,
         tuning::{self, Tuner},
     },
@@ -231,6 +232,7 @@ impl Session {
             batch,
             seconds: request.seconds.clamp(0.1, 3600.0),
             checkpoint_activations: false,
+            precision: Precision::F32,
             profile: false,
         };
         self.bench = Some(Measuring {

@@ -32,7 +32,7 @@ use crate::{
         model::{Model, ParamSet},
         network::Network,
         optimizer::{self, AdamConfig},
-        plan::Cursor,
+        plan::{Cursor, Precision},
         state::{RandomStep, STATE_WORDS, STATS_WORDS, StepState, StepStats},
         tuning::VariantTable,
     },
@@ -64,6 +64,8 @@ pub struct StepConfig {
     pub draw: TimestepDistribution,
     /// Keep only the borders of each block's activations and compute the rest again.
     pub checkpoint_activations: bool,
+    /// How feature maps are kept.
+    pub precision: Precision,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -175,7 +177,7 @@ impl StepMemory {
     /// As there, but for what only the device knows.
     pub fn plan(gpu: &Gpu, config: &StepConfig, network: &Network, feed: &Feed) -> Result<Self> {
         let variants = VariantTable::of(gpu);
-        let mut micro = PlanBuilder::with_variants(variants);
+        let mut micro = PlanBuilder::with_variants(variants).with_precision(config.precision);
         let (params, fixed) = Self::emit(&mut micro, config, network, feed)?;
         let params = &params;
         let layout = ReportLayout::new(config.batch);
@@ -331,6 +333,7 @@ pub struct Stepper {
     sets: TrainSets,
     fixed: Fixed,
     layout: ReportLayout,
+    loss_scale: f32,
     micro: Plan,
     update: Plan,
     variants: VariantTable,
@@ -383,11 +386,15 @@ impl Stepper {
         let started = Instant::now();
         let schedule = config.scheduler.noise_schedule()?;
         let model = network.build(config.batch, schedule.timesteps(), true)?;
+        let loss_scale = config
+            .precision
+            .loss_scale(model.graph.shape(model.inputs.x));
         let params = model.graph.params().to_vec();
         let sets = TrainSets::zeros(gpu, &params)?;
         let layout = ReportLayout::new(config.batch);
         let fixed = Fixed::new(gpu, &config, &feed, &model, layout, &schedule)?;
-        let mut builder = PlanBuilder::with_variants(variants);
+        config.precision.check(gpu)?;
+        let mut builder = PlanBuilder::with_variants(variants).with_precision(config.precision);
         let outside = Outside::bind(&mut builder, &sets, &fixed, layout, &params);
         let tensors = emit_micro(
             &mut builder,
@@ -426,6 +433,7 @@ impl Stepper {
             sets,
             fixed,
             layout,
+            loss_scale,
             micro,
             update,
             variants,
@@ -659,6 +667,7 @@ impl Stepper {
         state.batch_total = total as u32;
         state.micro_batch = k as u32;
         state.grad_scale = 1.0 / config.accumulate as f32;
+        state.inverse_loss_scale = 1.0 / self.loss_scale;
         state.clip_norm = config.clip_norm as f32;
         state.flip_probability = config.flip as f32;
         let lr = config.lr.at(self.step);
@@ -944,6 +953,7 @@ fn emit_micro(
             out: bound.output,
             target,
             weights: None,
+            grad_factor: config.precision.loss_scale(shape),
             simple_weight,
             bound_weight,
             bound: bound_inputs,

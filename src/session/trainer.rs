@@ -82,6 +82,7 @@ impl TrainConfig {
             loss: self.loss,
             draw: self.draw,
             checkpoint_activations: self.checkpoint_activations,
+            precision: self.precision,
             seed: self.seed,
         }
     }

@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Case, add::Add, cases};
+use super::{Case, add::Add, cases, scale::Scale};
 use crate::{
     gpu::{AdapterChoice, Gpu, View, memory::Pool, readback},
     nn::{
         Graph, PlanBuilder, Shape,
         graph::{ParamInfo, ParamLayout},
-        plan::Variants,
+        plan::{Precision, Variants},
         tensor::RefTensor,
     },
 };
@@ -145,6 +145,8 @@ pub(crate) struct Way {
     pub twice: bool,
     /// An input without a gradient.
     pub frozen: Option<usize>,
+    /// The layer stands between others, and what goes from one to the next is kept so.
+    pub between: Option<Precision>,
     /// The kernel variants.
     pub variants: Variants,
 }
@@ -154,6 +156,7 @@ pub(crate) const PLAIN: Way = Way {
     budget: f64::INFINITY,
     twice: false,
     frozen: None,
+    between: None,
     variants: Variants {
         subgroup_lanes: 0,
         wide_tiles: false,
@@ -184,9 +187,18 @@ pub(crate) fn run(
         })
         .collect();
     let ids: Vec<_> = case.params.iter().map(|&l| graph.param("p", l)).collect();
+    let same = Scale { mul: 1.0, add: 0.0 };
+    let mut operands = values.clone();
+    if way.between.is_some() {
+        for (k, value) in operands.iter_mut().enumerate() {
+            if case.integers.iter().all(|i| i.0 != k) {
+                *value = graph.add("same", same, &[*value], &[]).expect("a shape");
+            }
+        }
+    }
     let mut add = || {
         graph
-            .add_shared(case.name, Arc::clone(&case.layer), &values, &ids)
+            .add_shared(case.name, Arc::clone(&case.layer), &operands, &ids)
             .unwrap_or_else(|e| panic!("{}: {e}", case.name))
     };
     let mut output = add();
@@ -195,6 +207,9 @@ pub(crate) fn run(
         output = graph
             .add("sum", Add, &[output, other], &[])
             .expect("one shape");
+    }
+    if way.between.is_some() {
+        output = graph.add("same", same, &[output], &[]).expect("a shape");
     }
 
     let infos: Vec<ParamInfo> = case.params.iter().map(|&l| info(l)).collect();
@@ -230,7 +245,8 @@ pub(crate) fn run(
     }
     rest[0].write(&gpu, 0, &grad.to_plan());
 
-    let mut plan = PlanBuilder::with_variants(way.variants);
+    let mut plan =
+        PlanBuilder::with_variants(way.variants).with_precision(way.between.unwrap_or_default());
     let bound: Vec<_> = values
         .iter()
         .zip(input_views)
@@ -352,7 +368,7 @@ fn gradients_are_added_to_those_of_another_consumer() {
         }
         let mut numbers = Numbers::new(13);
         let (inputs, params, grad) = operands(&case, &mut numbers);
-        let (grad_inputs, _) = case.layer.reference_backward(&inputs, &params, &grad);
+        let (grad_inputs, grad_params) = case.layer.reference_backward(&inputs, &params, &grad);
         let twice = true;
         let out = run(&case, &inputs, &params, &grad, Way { twice, ..PLAIN });
         let mut at = 1;
@@ -364,6 +380,15 @@ fn gradients_are_added_to_those_of_another_consumer() {
             found.data.iter_mut().for_each(|v| *v /= 2.0);
             compare(&case, &format!("grad of input {k}, twice"), &found, g);
             assert_padding(&case, g.shape, &out[at]);
+            at += 1;
+        }
+        for (k, (g, &layout)) in grad_params.iter().zip(&case.params).enumerate() {
+            let file = info(layout).unpack(&out[at]);
+            let found = RefTensor {
+                data: file.iter().map(|&v| f64::from(v - 1.0) / 2.0).collect(),
+                shape: g.shape,
+            };
+            compare(&case, &format!("grad of parameter {k}, twice"), &found, g);
             at += 1;
         }
     }
@@ -392,6 +417,50 @@ fn an_input_without_gradient_changes_no_other() {
             }
             at += 1;
         }
+    }
+}
+
+/// Largest difference, by the largest number.
+fn difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
+    let pairs = found.iter().zip(expected);
+    pairs.fold(0.0, |m, (f, e)| m.max((f - e).abs() / scale))
+}
+
+/// Operands, output and gradients kept as f16 are those kept as f32, but for rounding; with two consumers, gradients
+/// are added up there.
+#[test]
+fn feature_maps_may_be_f16() {
+    let gpu = gpu();
+    if Precision::F16.check(&gpu).is_err() {
+        eprintln!("skipped: {} has no f16", gpu.info.name);
+        return;
+    }
+    for variants in Variants::all(&gpu) {
+        let mut rounded = 0;
+        // Points have no feature maps, and their features read single numbers.
+        for case in cases().iter().filter(|c| !c.name.starts_with("Fourier")) {
+            let mut numbers = Numbers::new(19);
+            let (inputs, params, grad) = operands(case, &mut numbers);
+            // Two of a dropout would draw two masks.
+            let twice = !case.name.starts_with("dropout");
+            let [wide, narrow] = [Precision::F32, Precision::F16].map(|precision| {
+                let way = Way {
+                    variants,
+                    twice,
+                    between: Some(precision),
+                    ..PLAIN
+                };
+                run(case, &inputs, &params, &grad, way)
+            });
+            for (k, (n, w)) in narrow.iter().zip(&wide).enumerate() {
+                let d = difference(n, w);
+                assert!(d <= 4e-3, "{}: result {k} is off by {d}", case.name);
+                rounded += usize::from(d > 1e-5);
+            }
+        }
+        assert!(rounded > 50, "hardly anything was kept as f16");
     }
 }
 

@@ -199,6 +199,7 @@ impl ProbeJob {
                 out: bound.output,
                 target,
                 weights: None,
+                grad_factor: 1.0,
                 simple_weight: 1.0,
                 bound_weight: 0.0,
                 bound: None,

@@ -25,6 +25,7 @@ use crate::{
         model::ParamSet,
         network::Network,
         optimizer::AdamConfig,
+        plan::Precision,
     },
     session::{
         TrainError,
@@ -115,6 +116,7 @@ impl LabTraining {
             loss: LossType::Simple,
             draw: TimestepDistribution::Uniform,
             checkpoint_activations: false,
+            precision: Precision::F32,
             seed: spec.seed,
         };
         let feed = Feed::Points {

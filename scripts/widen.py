@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Widen a trained U-Net and keep (nearly) the function that it has learned.
+
+Net2Net (Chen, Goodfellow, Shlens 2015): the new channels of a level are copies of its first ones, and
+what reads a channel that has copies shares its weight out among them by random parts that sum to the
+old weight, so that they learn different things from the first step on. The number of groups of the
+group norms grows with the width, so that each group keeps its statistics; only where two tensors are
+concatenated do some groups fall elsewhere, which some hundred steps of training put right.
+
+    python3 scripts/widen.py assets/pretrained/digits runs/wide --channels 24,48,96
+    noiselab train --init runs/wide ...
+
+Needs torch and diffusers.
+"""
+
+import argparse
+from fractions import Fraction
+
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+
+def copies(old, new):
+    """Which old channel each new one is, or copies."""
+    if not old <= new <= 2 * old:
+        raise SystemExit(f"{old} channels cannot become {new}: from as many to twice as many can they grow")
+    return torch.cat([torch.arange(old), torch.arange(new - old)])
+
+
+def after(first, second, offset):
+    """The map of the concatenation of two tensors."""
+    return torch.cat([first, second + offset])
+
+
+class Widen:
+    def __init__(self, seed):
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def vector(self, module, out):
+        """Bias, or scale and shift of a norm: copied."""
+        return {name: value[out] for name, value in module.named_parameters(recurse=False)}
+
+    def matrix(self, weight, out, into):
+        """Rows copied; columns shared out among the copies of an input, in parts that sum to one."""
+        rows = weight[out][:, into]
+        parts = 0.5 + torch.randn(rows.shape, generator=self.generator) * 0.5
+        count = torch.bincount(into)
+        sums = torch.zeros(rows.shape[0], count.numel(), *rows.shape[2:])
+        sums.index_add_(1, into, parts)
+        # A shift instead of a quotient: a sum near zero would blow the parts up.
+        share = parts + ((1.0 - sums) / count.view(1, -1, *[1] * (rows.dim() - 2)))[:, into]
+        return rows * share
+
+
+def widen(old, channels, seed):
+    config = dict(old.config)
+    ratios = {Fraction(b, a) for a, b in zip(old.config.block_out_channels, channels)}
+    if len(ratios) != 1 or len(channels) != len(old.config.block_out_channels):
+        raise SystemExit("every level must grow by the same factor, for the group norms keep their groups")
+    groups = old.config.norm_num_groups * ratios.pop()
+    if groups.denominator != 1:
+        raise SystemExit(f"{old.config.norm_num_groups} groups cannot grow by that factor")
+    config["block_out_channels"] = channels
+    config["norm_num_groups"] = int(groups)
+    new = UNet2DModel.from_config(config)
+    grow = Widen(seed)
+    levels = [copies(a, b) for a, b in zip(old.config.block_out_channels, channels)]
+    widths = list(old.config.block_out_channels)
+    image = torch.arange(old.config.in_channels)
+    predicted = torch.arange(old.config.out_channels)
+    embed = copies(widths[0] * 4, channels[0] * 4)
+    old_modules = dict(old.named_modules())
+    done = set()
+
+    def put(name, **values):
+        for key, value in values.items():
+            parameter = new.get_parameter(f"{name}.{key}")
+            assert parameter.shape == value.shape, (name, key, parameter.shape, value.shape)
+            parameter.data.copy_(value)
+            done.add(f"{name}.{key}")
+
+    def layer(name, out, into):
+        module = old_modules[name]
+        put(name, weight=grow.matrix(module.weight, out, into), **({"bias": module.bias[out]} if module.bias is not None else {}))
+
+    def norm(name, out):
+        put(name, **grow.vector(old_modules[name], out))
+
+    def resnet(name, into, out):
+        norm(f"{name}.norm1", into)
+        layer(f"{name}.conv1", out, into)
+        layer(f"{name}.time_emb_proj", out, embed)
+        norm(f"{name}.norm2", out)
+        layer(f"{name}.conv2", out, out)
+        if f"{name}.conv_shortcut" in old_modules:
+            layer(f"{name}.conv_shortcut", out, into)
+
+    def attention(name, channel):
+        norm(f"{name}.group_norm", channel)
+        for part in ("to_q", "to_k", "to_v", "to_out.0"):
+            layer(f"{name}.{part}", channel, channel)
+
+    # A wider embedding has other frequencies: what the old layer made of its sinusoids is fitted.
+    module = old_modules["time_embedding.linear_1"]
+    times = torch.arange(1000)
+    wanted = old.time_proj(times) @ module.weight.T
+    fitted = torch.linalg.lstsq(new.time_proj(times).double(), wanted.double()).solution.float()
+    error = (new.time_proj(times) @ fitted - wanted).norm() / wanted.norm()
+    print(f"the time embedding is fitted to {error:.1%}")
+    put("time_embedding.linear_1", weight=fitted.T[embed], bias=module.bias[embed])
+    layer("time_embedding.linear_2", embed, embed)
+
+    layer("conv_in", levels[0], image)
+    here, width = levels[0], widths[0]
+    skips = [(here, width)]
+    for index, block in enumerate(old.down_blocks):
+        for j in range(len(block.resnets)):
+            resnet(f"down_blocks.{index}.resnets.{j}", here, levels[index])
+            here, width = levels[index], widths[index]
+            if getattr(block, "attentions", None):
+                attention(f"down_blocks.{index}.attentions.{j}", here)
+            skips.append((here, width))
+        if block.downsamplers:
+            layer(f"down_blocks.{index}.downsamplers.0.conv", here, here)
+            skips.append((here, width))
+    for j in range(2):
+        resnet(f"mid_block.resnets.{j}", here, here)
+    for j, module in enumerate(old.mid_block.attentions):
+        if module is not None:
+            attention(f"mid_block.attentions.{j}", here)
+    for index, block in enumerate(old.up_blocks):
+        level = len(widths) - 1 - index
+        for j in range(len(block.resnets)):
+            skip, _ = skips.pop()
+            resnet(f"up_blocks.{index}.resnets.{j}", after(here, skip, width), levels[level])
+            here, width = levels[level], widths[level]
+            if getattr(block, "attentions", None):
+                attention(f"up_blocks.{index}.attentions.{j}", here)
+        if block.upsamplers:
+            layer(f"up_blocks.{index}.upsamplers.0.conv", here, here)
+    norm("conv_norm_out", here)
+    layer("conv_out", predicted, here)
+    left = set(dict(new.named_parameters())) - done
+    assert not left, f"not filled: {sorted(left)}"
+    return new
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", help="diffusers pipeline folder to read")
+    parser.add_argument("target", help="diffusers pipeline folder to write")
+    parser.add_argument("--channels", required=True, help="channels of each level, such as 32,64,64")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    channels = [int(c) for c in args.channels.split(",")]
+    torch.manual_seed(args.seed)
+    old = UNet2DModel.from_pretrained(args.source, subfolder="unet")
+    with torch.no_grad():
+        new = widen(old.eval(), channels, args.seed).eval()
+        images = torch.randn(8, old.config.in_channels, old.config.sample_size, old.config.sample_size)
+        for t in (20, 200, 500, 800):
+            a, b = old(images, t).sample, new(images, t).sample
+            print(f"t = {t}: the outputs for noise differ by {((a - b).norm() / a.norm()).item():.1%}")
+    scheduler = DDPMScheduler.from_pretrained(args.source, subfolder="scheduler")
+    DDPMPipeline(unet=new, scheduler=scheduler).save_pretrained(args.target)
+    print(f"{sum(p.numel() for p in old.parameters()):,} parameters became {sum(p.numel() for p in new.parameters()):,}")
+
+
+if __name__ == "__main__":
+    main()
