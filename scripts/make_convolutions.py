@@ -62,6 +62,8 @@ struct Params {{
     sample_first: u32, // the first of them that is added or written here
     sum_rows: u32,     // backward_weight: rows of sums of dy, or 0
     sum_pixels: u32,   // pixels in each of them: one image or several
+    first_c4: u32,     // 1x1: columns of x that lie together; the others, if any, are another tensor's,
+    second: u32,       // which starts here (see Planes in src/nn/tensor.rs)
 }}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
@@ -101,6 +103,39 @@ fn store_input(acc: vec4f, row: u32, column: u32) {
     let at = row * params.in_c4 + column;
     x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
 }"""
+
+# The same where x may be two tensors, side by side in channels.
+PLANE_FUNCTIONS = PRODUCT_FUNCTIONS.replace(
+    """\
+    let at = row * params.in_c4 + column;
+    x[at] = select""",
+    """\
+    let other = column >= params.first_c4;
+    let elsewhere = params.second + row * (params.in_c4 - params.first_c4) + column - params.first_c4;
+    let at = select(row * params.first_c4 + column, elsewhere, other);
+    x[at] = select""",
+)
+
+
+def plane_starts(pixels, back):
+    """Where the channels of the pixels start."""
+    if back:
+        return [f"    let p{j} = min(row + {j}u, last) * depth;" for j in range(pixels)]
+    return [f"    var p{j} = min(row + {j}u, last) * params.first_c4;" for j in range(pixels)]
+
+
+def plane_turn(pixels, back, condition):
+    """To the second of two tensors."""
+    if back:
+        return []
+    o = [
+        f"        if {condition} {{",
+        "            let rest = depth - params.first_c4;",
+        "            let start = params.second - params.first_c4;",
+    ]
+    o += [f"            p{j} = start + min(row + {j}u, last) * rest;" for j in range(pixels)]
+    return [*o, "        }"]
+
 
 WEIGHT_FUNCTIONS = """\
 fn store_weight(acc: vec4f, at: u32, column: u32) {
@@ -654,7 +689,7 @@ def pointwise(name, columns, back):
         f"    let depth = params.{depth};",
         "    let co = params.out_c4;",
     ]
-    o += [f"    let p{j} = min(row + {j}u, last) * depth;" for j in range(8)]
+    o += plane_starts(8, back)
     for t in tiles:
         for half in (range(4), range(4, 8)):
             o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in half))
@@ -686,6 +721,7 @@ def pointwise(name, columns, back):
         f"    let start = column{' * 4u * co' if back else ''};",
         "    for (var c = 0u; c < depth; c++) {",
         f"        let w = start + {'c' if back else '4u * c * co'};",
+        *plane_turn(8, back, "c == params.first_c4"),
     ]
     for m in range(loads4):
         load = f"weight[w + piece{m}]"
@@ -751,6 +787,9 @@ def pointwise_weight():
     for t in tiles:
         o.append("    " + " ".join(f"var {t}{k} = vec4f();" for k in range(4)))
     o += [
+        "    let other = row >= params.first_c4;",
+        "    let width = select(params.first_c4, ci - params.first_c4, other);",
+        "    let origin = select(row, params.second + row - params.first_c4, other);",
         "    let pixels = params.out_h * params.out_w;",
         "    // Splits have one length, so that the lanes of a subgroup make the same turns.",
         "    let first = split * params.split_images * pixels;",
@@ -762,8 +801,8 @@ def pointwise_weight():
         "        let more = n + 1u < end;",
         "        let at0 = select(0u, n, counted);",
         "        let at1 = select(0u, n + 1u, more);",
-        "        let u0 = x[at0 * ci + row];",
-        "        let u1 = x[at1 * ci + row];",
+        "        let u0 = x[origin + at0 * width];",
+        "        let u1 = x[origin + at1 * width];",
         "        let mine = select(at0, at1, second && LANES != 4u);",
         "        let f0 = select(zero, y[mine * co + piece], select(counted, more, second && LANES != 4u));",
         "        let f1 = select(zero, y[at1 * co + piece], more && LANES == 4u);",
@@ -898,7 +937,7 @@ def narrow_pointwise(name, back):
         "    let last = params.rows - 1u;",
         f"    let depth = params.{depth};",
     ]
-    o += [f"    let p{j} = min(row + {j}u, last) * depth;" for j in range(pixels)]
+    o += plane_starts(pixels, back)
     for t in tiles:
         for half in (range(4), range(4, 8)):
             o.append("    " + " ".join(f"var {t}{j} = vec4f();" for j in half))
@@ -908,6 +947,7 @@ def narrow_pointwise(name, back):
         "    for (var k = 0u; k < 4u * depth; k++) {",
         "        let c = k / 4u;",
         "        let h = k % 4u;",
+        *plane_turn(pixels, back, "k == 4u * params.first_c4"),
     ]
     o += channel_weights(1, back, "        ")
     for j in range(pixels):
@@ -1263,7 +1303,7 @@ def files():
     )
     yield "conv1x1_subgroup.wgsl", text(
         HEAD.format(text=POINTWISE + SHARING),
-        [PRODUCT_FUNCTIONS],
+        [PLANE_FUNCTIONS],
         [WEIGHT_FUNCTIONS],
         [SUM_FUNCTIONS],
         spread_functions(16, "wide_spread")[0],
@@ -1283,7 +1323,7 @@ def files():
     )
     yield "conv1x1_narrow.wgsl", text(
         HEAD.format(text=NARROW.replace("3x3 convolution with stride 1 and padding 1", "1x1 convolution")),
-        [PRODUCT_FUNCTIONS],
+        [PLANE_FUNCTIONS],
         narrow_pointwise("forward", False),
         narrow_pointwise("backward_input", True),
     )

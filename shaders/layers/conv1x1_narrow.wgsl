@@ -25,6 +25,8 @@ struct Params {
     sample_first: u32, // the first of them that is added or written here
     sum_rows: u32,     // backward_weight: rows of sums of dy, or 0
     sum_pixels: u32,   // pixels in each of them: one image or several
+    first_c4: u32,     // 1x1: columns of x that lie together; the others, if any, are another tensor's,
+    second: u32,       // which starts here (see Planes in src/nn/tensor.rs)
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
@@ -59,7 +61,9 @@ fn store_input(acc: vec4f, row: u32, column: u32) {
     if column >= params.in_c4 {
         return;
     }
-    let at = row * params.in_c4 + column;
+    let other = column >= params.first_c4;
+    let elsewhere = params.second + row * (params.in_c4 - params.first_c4) + column - params.first_c4;
+    let at = select(row * params.first_c4 + column, elsewhere, other);
     x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
 }
 
@@ -77,14 +81,14 @@ fn forward(
     let row = (tile / params.column_tiles * 64u + lane) * 8u;
     let last = params.rows - 1u;
     let depth = params.in_c4;
-    let p0 = min(row + 0u, last) * depth;
-    let p1 = min(row + 1u, last) * depth;
-    let p2 = min(row + 2u, last) * depth;
-    let p3 = min(row + 3u, last) * depth;
-    let p4 = min(row + 4u, last) * depth;
-    let p5 = min(row + 5u, last) * depth;
-    let p6 = min(row + 6u, last) * depth;
-    let p7 = min(row + 7u, last) * depth;
+    var p0 = min(row + 0u, last) * params.first_c4;
+    var p1 = min(row + 1u, last) * params.first_c4;
+    var p2 = min(row + 2u, last) * params.first_c4;
+    var p3 = min(row + 3u, last) * params.first_c4;
+    var p4 = min(row + 4u, last) * params.first_c4;
+    var p5 = min(row + 5u, last) * params.first_c4;
+    var p6 = min(row + 6u, last) * params.first_c4;
+    var p7 = min(row + 7u, last) * params.first_c4;
     var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
     var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
@@ -101,6 +105,18 @@ fn forward(
     for (var k = 0u; k < 4u * depth; k++) {
         let c = k / 4u;
         let h = k % 4u;
+        if k == 4u * params.first_c4 {
+            let rest = depth - params.first_c4;
+            let start = params.second - params.first_c4;
+            p0 = start + min(row + 0u, last) * rest;
+            p1 = start + min(row + 1u, last) * rest;
+            p2 = start + min(row + 2u, last) * rest;
+            p3 = start + min(row + 3u, last) * rest;
+            p4 = start + min(row + 4u, last) * rest;
+            p5 = start + min(row + 5u, last) * rest;
+            p6 = start + min(row + 6u, last) * rest;
+            p7 = start + min(row + 7u, last) * rest;
+        }
         let f0 = weight[tap0 + (4u * c + h) * co + piece];
         let w0a = subgroupBroadcast(f0, 0u);
         let w0b = subgroupBroadcast(f0, 1u);

@@ -26,6 +26,8 @@ struct Params {
     sample_first: u32, // the first of them that is added or written here
     sum_rows: u32,     // backward_weight: rows of sums of dy, or 0
     sum_pixels: u32,   // pixels in each of them: one image or several
+    first_c4: u32,     // 1x1: columns of x that lie together; the others, if any, are another tensor's,
+    second: u32,       // which starts here (see Planes in src/nn/tensor.rs)
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
@@ -60,7 +62,9 @@ fn store_input(acc: vec4f, row: u32, column: u32) {
     if column >= params.in_c4 {
         return;
     }
-    let at = row * params.in_c4 + column;
+    let other = column >= params.first_c4;
+    let elsewhere = params.second + row * (params.in_c4 - params.first_c4) + column - params.first_c4;
+    let at = select(row * params.first_c4 + column, elsewhere, other);
     x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
 }
 
@@ -261,14 +265,14 @@ fn forward(
     let last = params.rows - 1u;
     let depth = params.in_c4;
     let co = params.out_c4;
-    let p0 = min(row + 0u, last) * depth;
-    let p1 = min(row + 1u, last) * depth;
-    let p2 = min(row + 2u, last) * depth;
-    let p3 = min(row + 3u, last) * depth;
-    let p4 = min(row + 4u, last) * depth;
-    let p5 = min(row + 5u, last) * depth;
-    let p6 = min(row + 6u, last) * depth;
-    let p7 = min(row + 7u, last) * depth;
+    var p0 = min(row + 0u, last) * params.first_c4;
+    var p1 = min(row + 1u, last) * params.first_c4;
+    var p2 = min(row + 2u, last) * params.first_c4;
+    var p3 = min(row + 3u, last) * params.first_c4;
+    var p4 = min(row + 4u, last) * params.first_c4;
+    var p5 = min(row + 5u, last) * params.first_c4;
+    var p6 = min(row + 6u, last) * params.first_c4;
+    var p7 = min(row + 7u, last) * params.first_c4;
     var a0 = vec4f(); var a1 = vec4f(); var a2 = vec4f(); var a3 = vec4f();
     var a4 = vec4f(); var a5 = vec4f(); var a6 = vec4f(); var a7 = vec4f();
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
@@ -292,6 +296,18 @@ fn forward(
     let start = column;
     for (var c = 0u; c < depth; c++) {
         let w = start + 4u * c * co;
+        if c == params.first_c4 {
+            let rest = depth - params.first_c4;
+            let start = params.second - params.first_c4;
+            p0 = start + min(row + 0u, last) * rest;
+            p1 = start + min(row + 1u, last) * rest;
+            p2 = start + min(row + 2u, last) * rest;
+            p3 = start + min(row + 3u, last) * rest;
+            p4 = start + min(row + 4u, last) * rest;
+            p5 = start + min(row + 5u, last) * rest;
+            p6 = start + min(row + 6u, last) * rest;
+            p7 = start + min(row + 7u, last) * rest;
+        }
         let f0 = weight[w + piece0];
         let f1 = weight[w + piece1];
         let f2 = select(zero, weight[w + piece2], LANES == 4u);
@@ -617,6 +633,9 @@ fn backward_weight(
     var b0 = vec4f(); var b1 = vec4f(); var b2 = vec4f(); var b3 = vec4f();
     var c0 = vec4f(); var c1 = vec4f(); var c2 = vec4f(); var c3 = vec4f();
     var d0 = vec4f(); var d1 = vec4f(); var d2 = vec4f(); var d3 = vec4f();
+    let other = row >= params.first_c4;
+    let width = select(params.first_c4, ci - params.first_c4, other);
+    let origin = select(row, params.second + row - params.first_c4, other);
     let pixels = params.out_h * params.out_w;
     // Splits have one length, so that the lanes of a subgroup make the same turns.
     let first = split * params.split_images * pixels;
@@ -628,8 +647,8 @@ fn backward_weight(
         let more = n + 1u < end;
         let at0 = select(0u, n, counted);
         let at1 = select(0u, n + 1u, more);
-        let u0 = x[at0 * ci + row];
-        let u1 = x[at1 * ci + row];
+        let u0 = x[origin + at0 * width];
+        let u1 = x[origin + at1 * width];
         let mine = select(at0, at1, second && LANES != 4u);
         let f0 = select(zero, y[mine * co + piece], select(counted, more, second && LANES != 4u));
         let f1 = select(zero, y[at1 * co + piece], more && LANES == 4u);

@@ -23,6 +23,8 @@ struct Params {
     sample_first: u32,  // the first of them that is added or written here
     sum_rows: u32,      // backward_weight: rows of sums of dy, or 0
     sum_pixels: u32,    // pixels in each of them: one image or several
+    first_c4: u32,     // 1x1: columns of x that lie together; the others, if any, are another tensor's,
+    second: u32,       // which starts here (see Planes in src/nn/tensor.rs)
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient
@@ -97,9 +99,15 @@ fn forward(
             let txb = xb + kx;
             let oka = (tya >= zero4) & (tya < in_h) & (txa >= zero4) & (txa < in_w);
             let okb = (tyb >= zero4) & (tyb < in_h) & (txb >= zero4) & (txb < in_w);
-            var pa = vec4u(select(zero4, (ia + tya) * in_w + txa, oka)) * params.in_c4;
-            var pb = vec4u(select(zero4, (ib + tyb) * in_w + txb, okb)) * params.in_c4;
+            let qa = vec4u(select(zero4, (ia + tya) * in_w + txa, oka));
+            let qb = vec4u(select(zero4, (ib + tyb) * in_w + txb, okb));
+            var pa = qa * params.first_c4;
+            var pb = qb * params.first_c4;
             for (var c = 0u; c < params.in_c4; c++) {
+                if c == params.first_c4 {
+                    pa = vec4u(params.second) + qa * (params.in_c4 - params.first_c4);
+                    pb = vec4u(params.second) + qb * (params.in_c4 - params.first_c4);
+                }
                 let wa0 = weight[wi];
                 let wb0 = weight[wi + 1u];
                 let wa1 = weight[wi + co];
@@ -262,15 +270,21 @@ fn backward_input(
     store_input(a7, b7, row + 7u, column);
 }
 
+fn place_in_x(pixel: u32, column: u32) -> u32 {
+    let other = params.second + pixel * (params.in_c4 - params.first_c4) + column - params.first_c4;
+    return select(pixel * params.first_c4 + column, other, column >= params.first_c4);
+}
+
 fn store_input(a: vec4f, b: vec4f, row: u32, column: u32) {
     if row >= params.rows {
         return;
     }
-    let at = row * params.in_c4 + column;
+    let at = place_in_x(row, column);
     let add = (params.flags & 8u) != 0u;
     x[at] = select(a, a + x[at], add);
     if column + 1u < params.in_c4 {
-        x[at + 1u] = select(b, b + x[at + 1u], add);
+        let next = place_in_x(row, column + 1u);
+        x[next] = select(b, b + x[next], add);
     }
 }
 
@@ -306,6 +320,10 @@ fn backward_weight(
     let ci = params.in_c4;
     let co = params.out_c4;
 
+    let other = row >= params.first_c4;
+    let width = select(params.first_c4, ci - params.first_c4, other);
+    let origin = select(row, params.second + row - params.first_c4, other);
+
     // Output rows and columns whose tap falls inside the input.
     let s = params.stride;
     let y_from = (max(params.pad, ky) - ky + s - 1u) / s;
@@ -325,14 +343,14 @@ fn backward_weight(
     for (var n = image_from; n < image_to; n++) {
         for (var oy = y_from; oy < y_to; oy++) {
             let iy = oy * s + ky - params.pad;
-            var xi = ((n * params.in_h + iy) * params.in_w + x_from * s + kx - params.pad) * ci + row;
+            var xi = origin + ((n * params.in_h + iy) * params.in_w + x_from * s + kx - params.pad) * width;
             var yi = ((n * params.out_h + oy) * params.out_w + x_from) * co + column;
             for (var ox = x_from; ox < x_to; ox++) {
                 let u = x[xi];
                 let v = x[xi + x_over];
                 let da = y[yi];
                 let db = y[yi + y_over];
-                xi += s * ci;
+                xi += s * width;
                 yi += co;
                 a0 = fma(da, vec4f(u.x), a0);
                 b0 = fma(db, vec4f(u.x), b0);

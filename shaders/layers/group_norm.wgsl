@@ -19,6 +19,8 @@ struct Params {
     set_groups: u32,  // groups a set
     set_c4: u32,      // K: channels a set / 4, at most 64
     set_lanes: u32,   // L: threads a vec4 of channels, K * L at most 64; thread l takes the pixels l, l + L, ...
+    first_c4: u32,    // columns of x that lie together; the others, if any, are another tensor's,
+    second: u32,      // which starts here (see Planes in src/nn/tensor.rs); so are those of dx
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;        // [B, P, C]
@@ -30,6 +32,13 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4f>;       // [B, P, C]
 @group(0) @binding(8) var<storage, read_write> sums: array<vec4f>;     // [2, B, C / 4]: sum dz, sum dz * xhat
 @group(0) @binding(9) var<storage, read_write> means: array<vec2f>;    // [B, G] of (mean gamma * dz, mean gamma * dz * xhat)
+
+// Where a column of x (and of dx) starts, and how far it is to the next pixel.
+fn column_of_x(column: u32) -> vec2u {
+    let first = vec2u(column, params.first_c4);
+    let other = vec2u(params.second + column - params.first_c4, params.c4 - params.first_c4);
+    return select(first, other, column >= params.first_c4);
+}
 
 // Pixels of split s.
 fn split_pixels(s: u32) -> u32 {
@@ -75,8 +84,9 @@ fn moments(
     let image = row / params.splits;
     let split = row - image * params.splits;
     let count = split_pixels(split);
-    let stride = params.splits * params.c4;
-    var at = (image * params.pixels + split) * params.c4 + column;
+    let lie = column_of_x(column);
+    let stride = params.splits * lie.y;
+    var at = (image * params.pixels + split) * lie.y + lie.x;
     var mean = vec4f();
     var squares = vec4f();
     var n = 0u;
@@ -176,9 +186,11 @@ fn forward(
     let scale = vec4f(s0.y, s1.y, s2.y, s3.y) * gamma[column];
     let shift = beta[column];
     let base = image * params.pixels * params.c4 + column;
+    let lie = column_of_x(column);
+    let x_base = image * params.pixels * lie.y + lie.x;
     for (var p = row - image * params.lanes; p < params.pixels; p += params.lanes) {
         let at = base + p * params.c4;
-        var z = (x[at] - mean) * scale + shift;
+        var z = (x[x_base + p * lie.y] - mean) * scale + shift;
         if params.silu != 0u {
             z *= sigmoid(z);
         }
@@ -219,12 +231,13 @@ fn backward_sums(
     let scale = gamma[column];
     let shift = beta[column];
     let base = image * params.pixels * params.c4 + column;
+    let lie = column_of_x(column);
+    let x_base = image * params.pixels * lie.y + lie.x;
     var sum = vec4f();
     var product = vec4f();
     for (var p = row - image * params.splits; p < params.pixels; p += params.splits) {
-        let at = base + p * params.c4;
-        let xhat = (x[at] - mean) * rstd;
-        let dz = before_silu(y[at], xhat * scale + shift);
+        let xhat = (x[x_base + p * lie.y] - mean) * rstd;
+        let dz = before_silu(y[base + p * params.c4], xhat * scale + shift);
         sum += dz;
         product += dz * xhat;
     }
@@ -303,10 +316,12 @@ fn backward_input(
     let scale = gamma[column];
     let shift = beta[column];
     let base = image * params.pixels * params.c4 + column;
+    let lie = column_of_x(column);
+    let x_base = image * params.pixels * lie.y + lie.x;
     for (var p = row - image * params.lanes; p < params.pixels; p += params.lanes) {
-        let at = base + p * params.c4;
+        let at = x_base + p * lie.y;
         let xhat = (x[at] - mean) * rstd;
-        let dz = before_silu(y[at], xhat * scale + shift);
+        let dz = before_silu(y[base + p * params.c4], xhat * scale + shift);
         var v = rstd * (scale * dz - m1 - xhat * m2);
         if params.accumulate != 0u {
             v += dx[at];
@@ -369,19 +384,22 @@ fn forward_set(
     let count = select(0u, lane_pixels(l), works);
     let start = (image * params.pixels + l) * params.c4 + column;
     let stride = params.set_lanes * params.c4;
+    let lie = column_of_x(column);
+    let x_start = (image * params.pixels + l) * lie.y + lie.x;
+    let x_stride = params.set_lanes * lie.y;
 
     // Mean and sum of squared deviations of each channel over the thread's pixels, merged four
     // pixels at a time (Chan, Golub, LeVeque 1983).
     var mean = vec4f();
     var squares = vec4f();
-    var at = start;
+    var at = x_start;
     var n = 0u;
     for (; n + 4u <= count; n += 4u) {
         let v0 = x[at];
-        let v1 = x[at + stride];
-        let v2 = x[at + 2u * stride];
-        let v3 = x[at + 3u * stride];
-        at += 4u * stride;
+        let v1 = x[at + x_stride];
+        let v2 = x[at + 2u * x_stride];
+        let v3 = x[at + 3u * x_stride];
+        at += 4u * x_stride;
         let m = ((v0 + v1) + (v2 + v3)) * 0.25;
         let d0 = v0 - m;
         let d1 = v1 - m;
@@ -394,7 +412,7 @@ fn forward_set(
     }
     for (; n < count; n++) {
         let v = x[at];
-        at += stride;
+        at += x_stride;
         let delta = v - mean;
         mean += delta / f32(n + 1u);
         squares += delta * (v - mean);
@@ -447,14 +465,16 @@ fn forward_set(
     mean = firsts(groups);
     let scale = seconds(groups) * gamma[column_or_last];
     let shift = beta[column_or_last];
-    at = start;
+    at = x_start;
+    var to = start;
     for (var i = 0u; i < count; i++) {
         var z = (x[at] - mean) * scale + shift;
         if params.silu != 0u {
             z *= sigmoid(z);
         }
-        y[at] = z;
-        at += stride;
+        y[to] = z;
+        at += x_stride;
+        to += stride;
     }
 }
 
@@ -478,6 +498,9 @@ fn backward_set(
     let count = select(0u, lane_pixels(l), works);
     let start = (image * params.pixels + l) * params.c4 + column;
     let stride = params.set_lanes * params.c4;
+    let lie = column_of_x(column);
+    let x_start = (image * params.pixels + l) * lie.y + lie.x;
+    let x_stride = params.set_lanes * lie.y;
 
     let groups = groups_in_set(c);
     let pair = vec4u(image * params.groups) + min(vec4u(which * params.set_groups) + groups, vec4u(params.groups - 1u));
@@ -492,13 +515,15 @@ fn backward_set(
     let shift = beta[column_or_last];
     var sum = vec4f();
     var product = vec4f();
-    var at = start;
+    var at = x_start;
+    var y_at = start;
     for (var i = 0u; i < count; i++) {
         let xhat = (x[at] - mean) * rstd;
-        let dz = before_silu(y[at], xhat * scale + shift);
+        let dz = before_silu(y[y_at], xhat * scale + shift);
         sum += dz;
         product += dz * xhat;
-        at += stride;
+        at += x_stride;
+        y_at += stride;
     }
     first_parts[lane] = sum;
     second_parts[lane] = product;
@@ -538,15 +563,17 @@ fn backward_set(
     let real = channel < vec4u(params.groups * params.group_c);
     let m1 = select(vec4f(), firsts(groups), real);
     let m2 = select(vec4f(), seconds(groups), real);
-    at = start;
+    at = x_start;
+    y_at = start;
     for (var i = 0u; i < count; i++) {
         let xhat = (x[at] - mean) * rstd;
-        let dz = before_silu(y[at], xhat * scale + shift);
+        let dz = before_silu(y[y_at], xhat * scale + shift);
         var v = rstd * (scale * dz - m1 - xhat * m2);
         if params.accumulate != 0u {
             v += dx[at];
         }
         dx[at] = v;
-        at += stride;
+        at += x_stride;
+        y_at += stride;
     }
 }

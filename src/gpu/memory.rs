@@ -179,6 +179,40 @@ pub struct Lifetime {
     pub first: usize,
     /// Last dispatch that touches it.
     pub last: usize,
+    /// A second part that has to lie right behind the first (aligned), with a life of its own.
+    pub behind: Option<Part>,
+}
+
+/// A part of a tensor to be placed.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// Bytes.
+    pub bytes: u64,
+    /// First dispatch that touches it.
+    pub first: usize,
+    /// Last dispatch that touches it.
+    pub last: usize,
+}
+
+impl Lifetime {
+    /// Bytes of all of it.
+    pub fn whole(&self) -> u64 {
+        self.behind
+            .map_or(self.bytes, |part| align(self.bytes.max(4)) + part.bytes)
+    }
+
+    /// Its parts, each with its first byte and its end.
+    pub fn parts(&self) -> impl Iterator<Item = (Part, u64, u64)> {
+        let Self {
+            bytes, first, last, ..
+        } = *self;
+        let one = Part { bytes, first, last };
+        let middle = align(bytes.max(4));
+        let two = self
+            .behind
+            .map(|part| (part, middle, middle + align(part.bytes.max(4))));
+        std::iter::once((one, 0, middle)).chain(two)
+    }
 }
 
 /// Where [`place`] put a tensor.
@@ -194,7 +228,7 @@ pub struct Place {
 /// the lowest offset that is free during its life. Returns the places and the chunks' sizes.
 pub fn place(tensors: &[Lifetime], chunk_limit: u64) -> (Vec<Place>, Vec<u64>) {
     let mut order: Vec<usize> = (0..tensors.len()).collect();
-    order.sort_by_key(|&i| (std::cmp::Reverse(tensors[i].bytes), tensors[i].first));
+    order.sort_by_key(|&i| (std::cmp::Reverse(tensors[i].whole()), tensors[i].first));
     let mut places = vec![
         Place {
             chunk: 0,
@@ -206,29 +240,35 @@ pub fn place(tensors: &[Lifetime], chunk_limit: u64) -> (Vec<Place>, Vec<u64>) {
     let mut sizes: Vec<u64> = Vec::new();
     for i in order {
         let tensor = tensors[i];
-        let size = align(tensor.bytes.max(4));
+        let size = align(tensor.whole().max(4));
         let mut chunk = 0;
         loop {
             if chunk == placed.len() {
                 placed.push(Vec::new());
                 sizes.push(0);
             }
-            let mut busy: Vec<(u64, u64)> = placed[chunk]
-                .iter()
-                .filter(|&&j| tensors[j].first <= tensor.last && tensor.first <= tensors[j].last)
-                .map(|&j| {
-                    let start = places[j].offset;
-                    (start, start + align(tensors[j].bytes.max(4)))
-                })
-                .collect();
-            busy.sort_unstable();
-            let mut offset = 0;
-            for (start, end) in busy {
-                if offset + size <= start {
+            // Between which offsets the tensor would overlap another.
+            let mut taken: Vec<(i64, i64)> = Vec::new();
+            for &j in &placed[chunk] {
+                for (other, start, end) in tensors[j].parts() {
+                    for (part, from, to) in tensor.parts() {
+                        if other.first <= part.last && part.first <= other.last {
+                            let at = places[j].offset;
+                            let below = (at + start) as i64 - to as i64;
+                            taken.push((below, (at + end) as i64 - from as i64));
+                        }
+                    }
+                }
+            }
+            taken.sort_unstable();
+            let mut free = 0_i64;
+            for (below, above) in taken {
+                if free <= below {
                     break;
                 }
-                offset = offset.max(end);
+                free = free.max(above);
             }
+            let offset = free as u64;
             if offset == 0 || offset + size <= chunk_limit {
                 places[i] = Place { chunk, offset };
                 placed[chunk].push(i);
@@ -253,21 +293,30 @@ mod tests {
                 bytes: ((i * 7919) % 13 + 1) as u64 * 512,
                 first: i,
                 last: i + (i * 31) % 9,
+                behind: (i % 5 == 0).then_some(Part {
+                    bytes: (i % 3 + 1) as u64 * 512,
+                    first: i + 2,
+                    last: i + 4,
+                }),
             });
         }
         let limit = 20 * 512;
         let (places, sizes) = place(&tensors, limit);
         for (i, a) in tensors.iter().enumerate() {
             for (j, b) in tensors.iter().enumerate().skip(i + 1) {
-                let alive = a.first <= b.last && b.first <= a.last;
                 let same = places[i].chunk == places[j].chunk;
-                let overlap = places[i].offset < places[j].offset + align(b.bytes)
-                    && places[j].offset < places[i].offset + align(a.bytes);
-                assert!(!(alive && same && overlap), "{i} and {j} overlap");
+                for (p, p_from, p_to) in a.parts() {
+                    for (q, q_from, q_to) in b.parts() {
+                        let alive = p.first <= q.last && q.first <= p.last;
+                        let overlap = places[i].offset + p_from < places[j].offset + q_to
+                            && places[j].offset + q_from < places[i].offset + p_to;
+                        assert!(!(alive && same && overlap), "{i} and {j} overlap");
+                    }
+                }
             }
         }
         assert!(sizes.iter().all(|&s| s <= limit));
-        let total: u64 = tensors.iter().map(|t| t.bytes).sum();
+        let total: u64 = tensors.iter().map(Lifetime::whole).sum();
         assert!(
             sizes.iter().sum::<u64>() < total / 3,
             "no memory was shared"

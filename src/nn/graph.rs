@@ -2,7 +2,7 @@
 //! checkpointing (a segment's forward is emitted again just before its backward).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     sync::Arc,
 };
@@ -10,6 +10,7 @@ use std::{
 use super::{
     ModelError, PlanBuilder, Shape, TensorId,
     layers::{self, Layer},
+    tensor::Planes,
 };
 
 /// A value: the output of a node or an input of the graph.
@@ -291,11 +292,63 @@ impl Graph {
         let mut lowered = Lowered {
             tensors: bound.iter().copied().collect(),
             saved: HashMap::new(),
+            joints: self.joints(),
+            parts: HashMap::new(),
         };
+        for (&value, &parts) in &lowered.joints {
+            let (whole, tensors) = self.joint(plan, value, parts, "");
+            lowered.tensors.insert(value, whole);
+            lowered.parts.extend(parts.into_iter().zip(tensors));
+        }
         for i in 0..self.nodes.len() {
             self.forward_node(plan, i, weights, &mut lowered, None);
         }
         lowered
+    }
+
+    /// The concatenations that need no copy, each with what it puts side by side: all that read them can read two
+    /// tensors, and the parts are values of layers of which nothing else is put together.
+    fn joints(&self) -> BTreeMap<ValueId, [ValueId; 2]> {
+        let mut out = BTreeMap::new();
+        let mut used = HashSet::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let &[a, b] = node.inputs.as_slice() else {
+                continue;
+            };
+            let readers = self.nodes[i + 1..].iter().flat_map(|n| {
+                let inputs = n.inputs.iter().enumerate();
+                inputs
+                    .filter(|(_, v)| **v == node.output)
+                    .map(|(k, _)| n.layer.reads_planes(k))
+            });
+            let readers: Vec<bool> = readers.collect();
+            let [first, other] = [a, b].map(|v| &self.values[v.0]);
+            let fits = node.layer.concatenates()
+                && !readers.is_empty()
+                && readers.iter().all(|&can| can)
+                && !first.input
+                && !other.input
+                && first.shape.c.is_multiple_of(8)
+                && other.shape.c.is_multiple_of(4);
+            if fits && a != b && !used.contains(&a) && !used.contains(&b) {
+                used.extend([a, b]);
+                out.insert(node.output, [a, b]);
+            }
+        }
+        out
+    }
+
+    /// Tensors for a concatenation that is not copied, or for its gradient.
+    fn joint(
+        &self,
+        plan: &mut PlanBuilder,
+        value: ValueId,
+        parts: [ValueId; 2],
+        before: &str,
+    ) -> (TensorId, [TensorId; 2]) {
+        let shapes = parts.map(|v| self.values[v.0].shape);
+        let label = format!("{before}{}", self.values[value.0].label);
+        plan.joint(label, shapes)
     }
 
     fn forward_node(
@@ -308,9 +361,16 @@ impl Graph {
     ) {
         let node = &self.nodes[i];
         let value = &self.values[node.output.0];
+        if lowered.is_joint(node.output) {
+            lowered.saved.insert(i, Vec::new());
+            return;
+        }
         plan.set_label(&value.label);
         plan.set_shape(value.shape);
         let output = scratch.unwrap_or_else(|| {
+            if let Some(&part) = lowered.parts.get(&node.output) {
+                return part;
+            }
             // What the graph puts out goes to kernels and readers of its own.
             if i + 1 == self.nodes.len() {
                 plan.tensor(value.label.clone(), value.shape.words())
@@ -319,12 +379,9 @@ impl Graph {
             }
         });
         let io = layers::Forward {
-            inputs: &self.operands(node, &lowered.tensors),
+            inputs: &self.operands(node, lowered),
             params: &node.params.iter().map(|p| weights[p.0]).collect::<Vec<_>>(),
-            output: layers::Operand {
-                tensor: output,
-                shape: value.shape,
-            },
+            output: layers::Operand::of(output, value.shape),
             node: i,
         };
         let saved = node.layer.forward(plan, &io);
@@ -334,12 +391,16 @@ impl Graph {
         lowered.saved.insert(i, saved);
     }
 
-    fn operands(&self, node: &Node, tensors: &HashMap<ValueId, TensorId>) -> Vec<layers::Operand> {
+    fn operands(&self, node: &Node, lowered: &Lowered) -> Vec<layers::Operand> {
         node.inputs
             .iter()
             .map(|v| layers::Operand {
-                tensor: tensors[v],
+                tensor: lowered.tensors[v],
                 shape: self.values[v.0].shape,
+                planes: lowered
+                    .joints
+                    .get(v)
+                    .map(|[first, _]| Planes::of(self.values[first.0].shape)),
             })
             .collect()
     }
@@ -365,6 +426,7 @@ impl Graph {
         let mut known = Gradients {
             values: HashMap::from([(output, output_grad)]),
             slices: HashMap::new(),
+            parts: HashMap::new(),
         };
         let last_segment = self.segment;
         let mut end = self.nodes.len();
@@ -431,6 +493,7 @@ impl Graph {
         let Gradients {
             values: value_grads,
             slices,
+            parts,
         } = known;
         let node = &self.nodes[i];
         let Some(&grad_output) = value_grads.get(&node.output) else {
@@ -439,6 +502,22 @@ impl Graph {
         let label = &self.values[node.output.0].label;
         plan.set_label(&format!("{label} (backward)"));
         plan.set_shape(self.values[node.output.0].shape);
+        if let Some(tensors) = parts.remove(&node.output) {
+            // The gradients of what was put together lie where they belong already.
+            for (v, part) in node.inputs.iter().zip(tensors) {
+                let value = &self.values[v.0];
+                match value_grads.get(v) {
+                    _ if !value.differentiable => {}
+                    None => {
+                        value_grads.insert(*v, part);
+                    }
+                    Some(&target) => {
+                        layers::add::accumulate(plan, part, target, value.shape.words(), true);
+                    }
+                }
+            }
+            return;
+        }
         let mut targets = Vec::with_capacity(node.inputs.len());
         for (k, v) in node.inputs.iter().enumerate() {
             if !self.values[v.0].differentiable || node.layer.passes_gradient(k) {
@@ -446,7 +525,14 @@ impl Graph {
                 continue;
             }
             let before = value_grads.get(v).copied();
-            let tensor = before.unwrap_or_else(|| self.values[v.0].gradient(plan));
+            let tensor = before.unwrap_or_else(|| match lowered.joints.get(v) {
+                None => self.values[v.0].gradient(plan),
+                Some(&both) => {
+                    let (whole, tensors) = self.joint(plan, *v, both, "grad ");
+                    parts.insert(*v, tensors);
+                    whole
+                }
+            });
             value_grads.insert(*v, tensor);
             let accumulate = match node.layer.slice_of(k) {
                 None => before.is_some(),
@@ -460,11 +546,12 @@ impl Graph {
             targets.push(Some(layers::GradTarget { tensor, accumulate }));
         }
         let io = layers::Backward {
-            inputs: &self.operands(node, &lowered.tensors),
+            inputs: &self.operands(node, lowered),
             params: &node.params.iter().map(|p| weights[p.0]).collect::<Vec<_>>(),
             output: layers::Operand {
                 tensor: lowered.tensors[&node.output],
                 shape: self.values[node.output.0].shape,
+                planes: None,
             },
             saved: &lowered.saved[&i],
             grad_output,
@@ -501,6 +588,8 @@ struct Gradients {
     values: HashMap<ValueId, TensorId>,
     /// The slices that were written, of values of which consumers read slices.
     slices: HashMap<ValueId, Vec<Range<usize>>>,
+    /// The two parts of gradients of what was put together without a copy.
+    parts: HashMap<ValueId, [TensorId; 2]>,
 }
 
 /// Where the values of a lowered graph are.
@@ -509,4 +598,15 @@ pub struct Lowered {
     /// The tensor of each value.
     pub tensors: HashMap<ValueId, TensorId>,
     saved: HashMap<usize, Vec<TensorId>>,
+    /// Concatenations that are not copied, with their parts.
+    joints: BTreeMap<ValueId, [ValueId; 2]>,
+    /// The tensors of these parts.
+    parts: HashMap<ValueId, TensorId>,
+}
+
+impl Lowered {
+    /// Whether a value is a concatenation that lies in memory as two tensors, see [`Planes`].
+    pub fn is_joint(&self, value: ValueId) -> bool {
+        self.joints.contains_key(&value)
+    }
 }

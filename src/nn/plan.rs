@@ -7,13 +7,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use web_time::Instant;
 
 use super::{
-    tensor::Shape,
+    tensor::{Planes, Shape},
     tuning::{ShapeClass, VariantTable},
 };
 use crate::gpu::{
     Gpu, GpuError, View,
     kernel::{Kernel, KernelId, Speed},
-    memory::{self, Lifetime},
+    memory::{self, Lifetime, Part},
 };
 
 /// A tensor of a plan.
@@ -93,6 +93,8 @@ struct TensorInfo {
     table: Option<Vec<u32>>,
     /// Not in the arena and nowhere else yet: only good for planning.
     planned: bool,
+    /// The tensor that this is a part of, and its first number there.
+    part_of: Option<(TensorId, u64)>,
     /// Of such tensors, which lie in one buffer once they are allocated, and the first byte there.
     together: Option<(usize, u64)>,
 }
@@ -337,6 +339,13 @@ impl PlanBuilder {
         self
     }
 
+    /// Other kernel variants, and feature maps kept in that precision.
+    #[cfg(test)]
+    pub(crate) fn set_ways(&mut self, variants: impl Into<VariantTable>, precision: Precision) {
+        self.variants = variants.into();
+        self.precision = precision;
+    }
+
     /// The kernel variants to emit, for a layer of the shape that was set last.
     pub const fn variants(&self) -> Variants {
         self.variants.get(self.class)
@@ -356,6 +365,7 @@ impl PlanBuilder {
             external: None,
             planned: false,
             together: None,
+            part_of: None,
             table: None,
         });
         TensorId(self.tensors.len() - 1)
@@ -366,6 +376,25 @@ impl PlanBuilder {
         let tensor = self.tensor(label, shape.words());
         self.tensors[tensor.0].half = self.precision == Precision::F16 && shape.h * shape.w > 1;
         tensor
+    }
+
+    /// A tensor for the concatenation of two values along channels, and tensors for the two that it consists of: they
+    /// lie one after the other in it ([`Planes`]), so that nothing has to be copied.
+    pub fn joint(
+        &mut self,
+        label: impl Into<String>,
+        [a, b]: [Shape; 2],
+    ) -> (TensorId, [TensorId; 2]) {
+        let label = label.into();
+        let second = Planes::of(a).second_words();
+        let whole = self.activation(label.clone(), a);
+        self.tensors[whole.0].words = (second + b.words()) as u64;
+        let parts = [(a, 0), (b, second)].map(|(shape, first)| {
+            let part = self.activation(label.clone(), shape);
+            self.tensors[part.0].part_of = Some((whole, first as u64));
+            part
+        });
+        (whole, parts)
     }
 
     /// Whether a tensor is kept as f16.
@@ -382,6 +411,7 @@ impl PlanBuilder {
             external: None,
             planned: false,
             together: None,
+            part_of: None,
             table: Some(words),
         });
         TensorId(self.tensors.len() - 1)
@@ -397,6 +427,7 @@ impl PlanBuilder {
             table: None,
             planned: false,
             together: None,
+            part_of: None,
         });
         TensorId(self.tensors.len() - 1)
     }
@@ -411,6 +442,7 @@ impl PlanBuilder {
             external: None,
             planned: true,
             together: None,
+            part_of: None,
             table: None,
         });
         TensorId(self.tensors.len() - 1)
@@ -575,38 +607,76 @@ impl PlanBuilder {
         self.dispatches.iter().map(|d| d.flops).sum()
     }
 
+    /// Where tensors of the arena are touched first and last; parts count for the tensors that they are parts of.
     fn lifetimes(&self) -> HashMap<TensorId, Lifetime> {
-        let mut out: HashMap<TensorId, Lifetime> = HashMap::new();
+        let mut spans: HashMap<TensorId, (usize, usize)> = HashMap::new();
+        let mut touch = |tensor: TensorId, first: usize, last: usize| {
+            if !self.tensors[tensor.0].is_outside() {
+                let span = spans.entry(tensor).or_insert((first, last));
+                *span = (span.0.min(first), span.1.max(last));
+            }
+        };
         for (i, dispatch) in self.dispatches.iter().enumerate() {
             for (_, arg) in &dispatch.args {
-                let info = &self.tensors[arg.tensor.0];
-                if info.is_outside() {
-                    continue;
-                }
-                out.entry(arg.tensor)
-                    .or_insert(Lifetime {
-                        bytes: info.bytes(),
-                        first: i,
-                        last: i,
-                    })
-                    .last = i;
+                touch(arg.tensor, i, i);
             }
         }
-        let end = self.dispatches.len();
         for &tensor in &self.keep {
-            let info = &self.tensors[tensor.0];
-            if !info.is_outside() {
-                out.insert(
-                    tensor,
-                    Lifetime {
-                        bytes: info.bytes(),
-                        first: 0,
-                        last: end,
-                    },
-                );
+            touch(tensor, 0, self.dispatches.len());
+        }
+        let mut out = HashMap::new();
+        let mut joints: HashMap<TensorId, [Option<(usize, usize)>; 2]> = HashMap::new();
+        for (&tensor, &(first, last)) in &spans {
+            match self.tensors[tensor.0].part_of {
+                Some((whole, at)) => {
+                    joints.entry(whole).or_default()[usize::from(at > 0)] = Some((first, last));
+                }
+                None => {
+                    let bytes = self.tensors[tensor.0].bytes();
+                    let life = Lifetime {
+                        bytes,
+                        first,
+                        last,
+                        behind: None,
+                    };
+                    out.insert(tensor, life);
+                }
             }
+        }
+        for (whole, parts) in joints {
+            // A part that only the whole's users touch lives as long as these do.
+            let own = spans.get(&whole).copied();
+            let both = |part: Option<(usize, usize)>| match (part, own) {
+                (Some(a), Some(b)) => (a.0.min(b.0), a.1.max(b.1)),
+                (Some(a), None) | (None, Some(a)) => a,
+                (None, None) => (0, 0),
+            };
+            let [one, two] = parts.map(both);
+            let info = &self.tensors[whole.0];
+            let second = self.second_number(whole) * info.number_bytes();
+            let life = Lifetime {
+                bytes: second,
+                first: one.0,
+                last: one.1,
+                behind: Some(Part {
+                    bytes: info.bytes() - second,
+                    first: two.0,
+                    last: two.1,
+                }),
+            };
+            out.insert(whole, life);
         }
         out
+    }
+
+    /// Where the second part of a joint tensor starts.
+    fn second_number(&self, whole: TensorId) -> u64 {
+        let parts = self.tensors.iter().filter_map(|t| t.part_of);
+        parts
+            .filter(|(of, _)| *of == whole)
+            .map(|(_, first)| first)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Bytes of the arena's tensors that are alive at each dispatch.
@@ -614,8 +684,10 @@ impl PlanBuilder {
         let count = self.dispatches.len();
         let mut change = vec![0_i64; count + 1];
         for life in self.lifetimes().values() {
-            change[life.first.min(count)] += life.bytes as i64;
-            change[(life.last + 1).min(count)] -= life.bytes as i64;
+            for (part, ..) in life.parts() {
+                change[part.first.min(count)] += part.bytes as i64;
+                change[(part.last + 1).min(count)] -= part.bytes as i64;
+            }
         }
         let sum = |alive: &mut i64, change: &i64| {
             *alive += change;
@@ -707,6 +779,16 @@ impl PlanBuilder {
         for (i, info) in self.tensors.iter().enumerate() {
             if let Some(view) = &info.external {
                 views.insert(TensorId(i), view.clone());
+            }
+            if let Some((whole, first)) = info.part_of
+                && let Some(view) = views.get(&whole)
+            {
+                let part = View {
+                    buffer: view.buffer.clone(),
+                    offset: view.offset + first * info.number_bytes(),
+                    bytes: info.bytes(),
+                };
+                views.insert(TensorId(i), part);
             }
         }
 

@@ -55,6 +55,31 @@ impl Shape {
     }
 }
 
+/// How two values lie in memory whose concatenation along channels is read without having been copied: the whole of
+/// the first one, then, from a multiple of 128 numbers on, the second one. In `vec4`s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planes {
+    /// `vec4`s of channels of the first value.
+    pub first_c4: usize,
+    /// Where the second value starts.
+    pub second: usize,
+}
+
+impl Planes {
+    /// Behind a first value of that shape, whose channels are a multiple of 8.
+    pub const fn of(first: Shape) -> Self {
+        Self {
+            first_c4: first.c4(),
+            second: first.words().next_multiple_of(128) / 4,
+        }
+    }
+
+    /// The first number of the second value.
+    pub const fn second_words(&self) -> usize {
+        4 * self.second
+    }
+}
+
 impl std::fmt::Display for Shape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(

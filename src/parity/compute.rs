@@ -240,6 +240,7 @@ impl Run<'_> {
         let kept: Vec<(String, Shape, TensorId)> = model
             .graph
             .outputs()
+            .filter(|(value, _)| !bound.lowered.is_joint(*value))
             .map(|(value, label)| {
                 let shape = model.graph.shape(value);
                 (label.to_owned(), shape, bound.lowered.tensors[&value])

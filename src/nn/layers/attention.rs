@@ -537,7 +537,7 @@ impl Layer for Attention {
 
     /// Saves the log-sum-exps, `[B, heads, N]`.
     fn forward(&self, plan: &mut PlanBuilder, io: &Forward<'_>) -> Vec<TensorId> {
-        let Operand { tensor, shape } = io.output;
+        let Operand { tensor, shape, .. } = io.output;
         let s = self.sizes(shape, plan.variants());
         let operands = self.stage(
             plan,

@@ -24,7 +24,7 @@ pub struct Params {
     accumulate: u32,
 }
 
-/// Concatenation. Inputs `[a, b]`, `[B, H, W, Ca]` and `[B, H, W, Cb]`; output
+/// Concatenation, a copy only where the [`super::super::Graph`] cannot do without. Inputs `[a, b]`, `[B, H, W, Ca]` and `[B, H, W, Cb]`; output
 /// `[B, H, W, Ca + Cb]`. The inputs must be two tensors.
 #[derive(Debug, Clone, Copy)]
 pub struct Concat;
@@ -100,6 +100,10 @@ impl Layer for Concat {
         );
     }
 
+    fn concatenates(&self) -> bool {
+        true
+    }
+
     fn reference_forward(&self, inputs: &[RefTensor], _params: &[RefTensor]) -> RefTensor {
         let (a, b) = (&inputs[0], &inputs[1]);
         let (ca, cb) = (a.shape.c, b.shape.c);
@@ -163,6 +167,116 @@ pub(crate) fn cases() -> Vec<super::Case> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::{
+        Graph,
+        graph::{ParamInfo, ParamLayout},
+        layers::{
+            conv2d::Conv2d,
+            group_norm::GroupNorm,
+            scale::Scale,
+            testing::{Numbers, gpu},
+        },
+        plan::{Precision, Variants},
+        testing::{bits, floats, run},
+    };
+
+    const CHANNELS: (usize, usize) = (16, 24);
+
+    /// As a residual layer of the U-Net's way up: b and a, which is made of b, go into a norm and a shortcut, whose
+    /// results are added up. With `copied` something stands between that cannot read them apart.
+    fn residual(shape: Shape, copied: bool) -> (Graph, [crate::nn::graph::ValueId; 2]) {
+        let mut graph = Graph::new();
+        let (ca, cb) = CHANNELS;
+        let same = Scale { mul: 1.0, add: 0.0 };
+        let x = graph.input("x", shape, true);
+        let conv = |graph: &mut Graph, conv: Conv2d, inputs: &[_]| {
+            let weight = graph.param("weight", conv.weight_layout(false));
+            let bias = graph.param("bias", ParamLayout::Vector { c: conv.cout });
+            graph.add("conv", conv, inputs, &[weight, bias]).unwrap()
+        };
+        let b = graph.add("b", same, &[x], &[]).unwrap();
+        let a = conv(&mut graph, Conv2d::pointwise(cb, ca), &[b]);
+        let mut cat = graph.add("cat", Concat, &[a, b], &[]).unwrap();
+        if copied {
+            cat = graph.add("same", same, &[cat], &[]).unwrap();
+        }
+        let channels = ca + cb;
+        let norm = GroupNorm {
+            groups: 4,
+            eps: 1e-5,
+            channels,
+            silu: true,
+        };
+        let scales = ["gamma", "beta"].map(|p| graph.param(p, ParamLayout::Vector { c: channels }));
+        let u = graph.add("norm", norm, &[cat], &scales).unwrap();
+        let shortcut = conv(&mut graph, Conv2d::pointwise(channels, 20), &[cat]);
+        let last = Conv2d::pointwise(channels, 20).with_residual();
+        let y = conv(&mut graph, last, &[u, shortcut]);
+        (graph, [x, y])
+    }
+
+    /// Output, gradient of x, gradients of the parameters.
+    fn results(
+        shape: Shape,
+        copied: bool,
+        variants: Variants,
+        precision: Precision,
+    ) -> Vec<Vec<f32>> {
+        let (graph, [x, y]) = residual(shape, copied);
+        let mut numbers = Numbers::new(23);
+        let out = graph.shape(y);
+        let mut inputs = vec![
+            bits(&numbers.tensor(shape).to_plan()),
+            bits(&numbers.tensor(out).to_plan()),
+        ];
+        let params = graph.params().iter();
+        inputs.extend(params.map(|p: &ParamInfo| {
+            let file: Vec<f32> = (0..p.file_len()).map(|_| numbers.next() as f32).collect();
+            bits(&p.pack(&file))
+        }));
+        inputs.extend(graph.params().iter().map(|p| vec![0; p.words()]));
+        let inputs: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+        let count = graph.params().len();
+        let out = run(&inputs, |plan, tensors| {
+            plan.set_ways(variants, precision);
+            let (weights, grads) = tensors[2..].split_at(count);
+            let mut lowered = graph.lower_forward(plan, &[(x, tensors[0])], weights);
+            let known =
+                graph.lower_backward(plan, &mut lowered, weights, grads, y, tensors[1], false);
+            let copies = plan.dispatches().iter();
+            let copies = copies.filter(|d| d.kernel.stem == "layers/concat").count();
+            assert_eq!(copies, if copied { 2 } else { 0 });
+            [&[lowered.tensors[&y], known[&x]], grads].concat()
+        });
+        out.iter().map(|words| floats(words)).collect()
+    }
+
+    #[test]
+    fn two_tensors_side_by_side_are_read_as_their_copy() {
+        let gpu = gpu();
+        let mut precisions = vec![(Precision::F32, 2e-5)];
+        if Precision::F16.check(&gpu).is_ok() {
+            precisions.push((Precision::F16, 4e-3));
+        }
+        let (_, cb) = CHANNELS;
+        // Pointwise kernels with and without subgroups; norms by sets of groups, and step by step.
+        for (b, h, w) in [(2, 12, 13), (3, 5, 3), (1, 120, 130)] {
+            let shape = Shape::new(b, h, w, cb);
+            for variants in Variants::all(&gpu) {
+                for &(precision, most) in &precisions {
+                    let [copied, apart] =
+                        [true, false].map(|copied| results(shape, copied, variants, precision));
+                    for (k, (a, c)) in apart.iter().zip(&copied).enumerate() {
+                        let scale = c.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
+                        for (a, c) in a.iter().zip(c) {
+                            let close = (a - c).abs() <= most * scale;
+                            assert!(close, "{shape} {variants} {precision}, {k}: {a} for {c}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn pixels_must_agree() {

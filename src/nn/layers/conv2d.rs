@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Backward, Forward, GROUP, Layer, RefGrads, shape_error};
+use super::{Backward, Forward, GROUP, Layer, Operand, RefGrads, shape_error};
 use crate::{
     gpu::kernel::KernelId,
     nn::{
@@ -49,6 +49,8 @@ pub struct Params {
     sample_first: u32,
     sum_rows: u32,
     sum_pixels: u32,
+    first_c4: u32,
+    second: u32,
 }
 
 const BIAS: u32 = 1;
@@ -238,7 +240,9 @@ impl Conv2d {
         2 * (out.pixels() * self.kernel * self.kernel * self.cin * self.cout) as u64
     }
 
-    fn params(&self, x: Shape, y: Shape) -> Params {
+    fn params(&self, operand: Operand, y: Shape) -> Params {
+        let x = operand.shape;
+        let (first_c4, second) = operand.split();
         let slice = self.slice.unwrap_or(Slice {
             first: 0,
             of: y.cp(),
@@ -264,6 +268,8 @@ impl Conv2d {
             sample_first: (slice.first / 4) as u32,
             sum_rows: 0,
             sum_pixels: 0,
+            first_c4,
+            second,
         }
     }
 
@@ -445,7 +451,7 @@ impl Conv2d {
     /// Emits the gradients of the weight, of the bias and of the vector per sample.
     fn backward_weight(&self, plan: &mut PlanBuilder, io: &Backward<'_>) {
         let (x, y) = (io.inputs[0], io.output.shape);
-        let mut params = self.params(x.shape, y);
+        let mut params = self.params(x, y);
         let (kernel, (rows, column_tiles), shared) = self.weight_kernel(plan, x.shape, y);
         params.column_tiles = column_tiles as u32;
         let threads = rows * column_tiles;
@@ -559,7 +565,7 @@ impl Layer for Conv2d {
 
     fn forward(&self, plan: &mut PlanBuilder, io: &Forward<'_>) -> Vec<TensorId> {
         let (x, y) = (io.inputs[0], io.output);
-        let mut params = self.params(x.shape, y.shape);
+        let mut params = self.params(x, y.shape);
         let mut args = vec![
             (1, x.tensor.into()),
             (WEIGHT, io.params[0].into()),
@@ -585,7 +591,7 @@ impl Layer for Conv2d {
         let (x, y) = (io.inputs[0], io.output.shape);
         self.backward_weight(plan, io);
         if let Some(target) = io.grad_inputs[0] {
-            let mut params = self.params(x.shape, y);
+            let mut params = self.params(x, y);
             params.flags = if target.accumulate { ACCUMULATE } else { 0 };
             let args = [
                 (1, target.tensor.into()),
@@ -610,6 +616,10 @@ impl Layer for Conv2d {
     fn slice_of(&self, k: usize) -> Option<Range<usize>> {
         let slice = self.slice.filter(|_| self.sample && k == 1)?;
         Some(slice.first..slice.first + self.cout)
+    }
+
+    fn reads_planes(&self, k: usize) -> bool {
+        k == 0 && self.kernel == 1 && self.stride == 1
     }
 
     fn reference_forward(&self, inputs: &[RefTensor], params: &[RefTensor]) -> RefTensor {

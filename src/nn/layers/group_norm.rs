@@ -10,7 +10,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Backward, Forward, GROUP, Layer, RefGrads, shape_error};
+use super::{Backward, Forward, GROUP, Layer, Operand, RefGrads, shape_error};
 use crate::{
     gpu::kernel::KernelId,
     nn::{
@@ -38,6 +38,8 @@ pub struct Params {
     set_groups: u32,
     set_c4: u32,
     set_lanes: u32,
+    first_c4: u32,
+    second: u32,
 }
 
 /// Threads wanted of the kernels that sum over pixels.
@@ -73,7 +75,9 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    fn params(&self, x: Shape, busy_threads: usize) -> Params {
+    fn params(&self, operand: Operand, busy_threads: usize) -> Params {
+        let x = operand.shape;
+        let (first_c4, second) = operand.split();
         let busy = busy_threads.min(BUSY_THREADS);
         let pixels = x.h * x.w;
         let splits = busy
@@ -117,6 +121,8 @@ impl GroupNorm {
             set_groups: set_groups as u32,
             set_c4: set_c4 as u32,
             set_lanes: (GROUP / set_c4.max(1)).min(pixels) as u32,
+            first_c4,
+            second,
         }
     }
 
@@ -185,7 +191,7 @@ impl Layer for GroupNorm {
 
     fn forward(&self, plan: &mut PlanBuilder, io: &Forward<'_>) -> Vec<TensorId> {
         let x = io.inputs[0];
-        let params = self.params(x.shape, plan.variants().busy_threads());
+        let params = self.params(x, plan.variants().busy_threads());
         let (len, columns) = (x.shape.len() as u64, x.shape.b * x.shape.c4());
         let splits = params.splits as usize;
         let stats = plan.tensor("group statistics", 2 * x.shape.b * self.groups);
@@ -239,7 +245,7 @@ impl Layer for GroupNorm {
 
     fn backward(&self, plan: &mut PlanBuilder, io: &Backward<'_>) {
         let x = io.inputs[0];
-        let mut params = self.params(x.shape, plan.variants().busy_threads());
+        let mut params = self.params(x, plan.variants().busy_threads());
         let (len, columns) = (x.shape.len() as u64, x.shape.b * x.shape.c4());
         let splits = params.splits as usize;
         let (gamma, beta, stats) = (io.params[0], io.params[1], io.saved[0]);
@@ -314,6 +320,10 @@ impl Layer for GroupNorm {
                 (per_element + 2) * len,
             );
         }
+    }
+
+    fn reads_planes(&self, k: usize) -> bool {
+        k == 0
     }
 
     fn reference_forward(&self, inputs: &[RefTensor], params: &[RefTensor]) -> RefTensor {
@@ -434,6 +444,7 @@ mod tests {
             channels: 128,
             silu: true,
         };
+        let tensor = PlanBuilder::new().tensor("x", 4);
         for (b, h, w) in [
             (1, 1, 1),
             (1, 2, 2),
@@ -441,7 +452,7 @@ mod tests {
             (128, 32, 32),
             (1, 2048, 2048),
         ] {
-            let params = layer.params(Shape::new(b, h, w, 128), BUSY_THREADS);
+            let params = layer.params(Operand::of(tensor, Shape::new(b, h, w, 128)), BUSY_THREADS);
             let (pixels, splits) = (params.pixels as usize, params.splits as usize);
             assert!(splits >= 1 && splits <= pixels, "{params:?}");
             assert!(pixels.div_ceil(splits) <= MAX_TURNS, "{params:?}");

@@ -17,7 +17,10 @@ pub mod time_embedding;
 
 use std::ops::Range;
 
-use super::{ModelError, PlanBuilder, Shape, TensorId, tensor::RefTensor};
+use super::{
+    ModelError, PlanBuilder, Shape, TensorId,
+    tensor::{Planes, RefTensor},
+};
 
 /// A tensor with its shape.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,27 @@ pub struct Operand {
     pub tensor: TensorId,
     /// Its shape.
     pub shape: Shape,
+    /// How it lies in memory, if it is two values that were not copied together. Only layers that read it so
+    /// ([`Layer::reads_planes`]) get such an operand; its gradient lies in the same way.
+    pub planes: Option<Planes>,
+}
+
+impl Operand {
+    /// A tensor that lies as layers expect it.
+    pub const fn of(tensor: TensorId, shape: Shape) -> Self {
+        Self {
+            tensor,
+            shape,
+            planes: None,
+        }
+    }
+
+    /// The `vec4`s of channels that lie together, and where the others start, as kernels take them.
+    pub fn split(&self) -> (u32, u32) {
+        self.planes.map_or((self.shape.c4() as u32, 0), |p| {
+            (p.first_c4 as u32, p.second as u32)
+        })
+    }
 }
 
 /// What a layer's forward pass works on.
@@ -99,6 +123,16 @@ pub trait Layer: std::fmt::Debug + Send + Sync {
     /// read all of it.
     fn slice_of(&self, _k: usize) -> Option<Range<usize>> {
         None
+    }
+
+    /// Whether the layer puts two values side by side and does nothing else.
+    fn concatenates(&self) -> bool {
+        false
+    }
+
+    /// Whether the layer can read input `k` as two values that lie apart.
+    fn reads_planes(&self, _k: usize) -> bool {
+        false
     }
 
     /// The forward pass in f64, `[B, H, W, C]`; parameters in the layout of files.
