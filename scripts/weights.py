@@ -1,23 +1,44 @@
 #!/usr/bin/env python3
-"""Widen a trained U-Net and keep (nearly) the function that it has learned.
+"""Makes weights for other weights: a wider U-Net that knows what a trained one has learned, and a file of half the size.
 
-Net2Net (Chen, Goodfellow, Shlens 2015): the new channels of a level are copies of its first ones, and
-what reads a channel that has copies shares its weight out among them by random parts that sum to the
-old weight, so that they learn different things from the first step on. The number of groups of the
-group norms grows with the width, so that each group keeps its statistics; only where two tensors are
-concatenated do some groups fall elsewhere, which some hundred steps of training put right.
+widen: Net2Net (Chen, Goodfellow, Shlens 2015). The new channels of a level are copies of its first
+ones, and what reads a channel that has copies shares its weight out among them by random parts that sum
+to the old weight, so that they learn different things from the first step on. The number of groups of
+the group norms grows with the width, so that each group keeps its statistics; only where two tensors
+are concatenated do some groups fall elsewhere, which some hundred steps of training put right.
 
-    python3 scripts/widen.py assets/pretrained/digits runs/wide --channels 24,48,96
+refit: makes the weights of the time embedding's first layer small where they have become huge.
+
+halve: stores the weights as f16, under the same names; whoever loads them computes in f32.
+
+    python3 scripts/weights.py widen assets/pretrained/digits runs/wide --channels 24,48,96
     noiselab train --init runs/wide ...
+    python3 scripts/weights.py halve runs/digits-7 assets/pretrained/digits
 
 Needs torch and diffusers.
 """
 
 import argparse
+import pathlib
+import shutil
 from fractions import Fraction
 
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
+
+
+TIMES = torch.arange(1000)
+
+
+def fitted(wanted, sinusoids, ridge=0.1):
+    """The weight of a linear layer that makes `wanted` of the sinusoids, about. Neighbouring frequencies are so alike
+    that the best fit has weights of millions, and rounding errors to match: ridge regression keeps them small."""
+    p, wanted = sinusoids.double(), wanted.double()
+    weight = torch.linalg.solve(p.T @ p + ridge * torch.eye(p.shape[1], dtype=p.dtype), p.T @ wanted)
+    error = (p @ weight - wanted).norm() / wanted.norm()
+    print(f"the time embedding is fitted to {error:.1%}, with weights up to {weight.abs().max():.2g}")
+    return weight.T.float()
 
 
 def copies(old, new):
@@ -102,12 +123,8 @@ def widen(old, channels, seed):
 
     # A wider embedding has other frequencies: what the old layer made of its sinusoids is fitted.
     module = old_modules["time_embedding.linear_1"]
-    times = torch.arange(1000)
-    wanted = old.time_proj(times) @ module.weight.T
-    fitted = torch.linalg.lstsq(new.time_proj(times).double(), wanted.double()).solution.float()
-    error = (new.time_proj(times) @ fitted - wanted).norm() / wanted.norm()
-    print(f"the time embedding is fitted to {error:.1%}")
-    put("time_embedding.linear_1", weight=fitted.T[embed], bias=module.bias[embed])
+    weight = fitted(old.time_proj(TIMES) @ module.weight.T, new.time_proj(TIMES))
+    put("time_embedding.linear_1", weight=weight[embed], bias=module.bias[embed])
     layer("time_embedding.linear_2", embed, embed)
 
     layer("conv_in", levels[0], image)
@@ -145,16 +162,10 @@ def widen(old, channels, seed):
     return new
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", help="diffusers pipeline folder to read")
-    parser.add_argument("target", help="diffusers pipeline folder to write")
-    parser.add_argument("--channels", required=True, help="channels of each level, such as 32,64,64")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+def write_wider(args):
     channels = [int(c) for c in args.channels.split(",")]
     torch.manual_seed(args.seed)
-    old = UNet2DModel.from_pretrained(args.source, subfolder="unet")
+    old = UNet2DModel.from_pretrained(args.source, subfolder="unet", low_cpu_mem_usage=False)
     with torch.no_grad():
         new = widen(old.eval(), channels, args.seed).eval()
         images = torch.randn(8, old.config.in_channels, old.config.sample_size, old.config.sample_size)
@@ -164,6 +175,41 @@ def main():
     scheduler = DDPMScheduler.from_pretrained(args.source, subfolder="scheduler")
     DDPMPipeline(unet=new, scheduler=scheduler).save_pretrained(args.target)
     print(f"{sum(p.numel() for p in old.parameters()):,} parameters became {sum(p.numel() for p in new.parameters()):,}")
+
+
+def write_fitted(args):
+    unet = UNet2DModel.from_pretrained(args.source, subfolder="unet", low_cpu_mem_usage=False)
+    scheduler = DDPMScheduler.from_pretrained(args.source, subfolder="scheduler")
+    with torch.no_grad():
+        layer, sinusoids = unet.time_embedding.linear_1, unet.time_proj(TIMES)
+        layer.weight.copy_(fitted(sinusoids.double() @ layer.weight.double().T, sinusoids))
+    DDPMPipeline(unet=unet, scheduler=scheduler).save_pretrained(args.target)
+
+
+def write_half(args):
+    source, target = pathlib.Path(args.source), pathlib.Path(args.target)
+    for file in ("model_index.json", "scheduler/scheduler_config.json", "unet/config.json"):
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / file, target / file)
+    name = "unet/diffusion_pytorch_model.safetensors"
+    weights = load_file(source / name)
+    save_file({k: v.half() for k, v in weights.items()}, target / name, metadata={"format": "pt"})
+    print(f"{target / name}: {(target / name).stat().st_size:,} bytes")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    for name, run in (("widen", write_wider), ("refit", write_fitted), ("halve", write_half)):
+        command = commands.add_parser(name)
+        command.set_defaults(run=run)
+        command.add_argument("source", help="diffusers pipeline folder to read")
+        command.add_argument("target", help="diffusers pipeline folder to write")
+        if name == "widen":
+            command.add_argument("--channels", required=True, help="channels of each level, such as 24,48,96")
+            command.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    args.run(args)
 
 
 if __name__ == "__main__":
