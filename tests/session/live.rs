@@ -248,8 +248,10 @@ fn the_probe_shows_every_block_and_where_attention_looks() {
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-4);
         }
     }
-    assert_eq!(view.embedding[0].len(), 16);
-    assert_eq!(view.embedding[1].len(), 64);
+    let width = Pipeline::pretrained().expect("the weights").unet;
+    let width = width.block_out_channels[0];
+    assert_eq!(view.embedding[0].len(), width);
+    assert_eq!(view.embedding[1].len(), 4 * width);
     let io = pixels(&gpu, &view.io);
     let tile = |p: &FilmPixels, n: usize| -> Vec<u8> {
         (0..784)
