@@ -74,7 +74,7 @@ struct Params {{
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;         // [B, H, W, Cout] or its gradient
 """
 
-PRODUCT_FUNCTIONS = """\
+STORES = """\
 fn store(acc: vec4f, row: u32, column: u32) {
     if column >= params.out_c4 {
         return;
@@ -100,20 +100,18 @@ fn store_input(acc: vec4f, row: u32, column: u32) {
     if column >= params.in_c4 {
         return;
     }
-    let at = row * params.in_c4 + column;
+PLACE
     x[at] = select(acc, acc + x[at], (params.flags & 8u) != 0u);
 }"""
 
-# The same where x may be two tensors, side by side in channels.
-PLANE_FUNCTIONS = PRODUCT_FUNCTIONS.replace(
-    """\
-    let at = row * params.in_c4 + column;
-    x[at] = select""",
+PRODUCT_FUNCTIONS = STORES.replace("PLACE", "    let at = row * params.in_c4 + column;")
+# Where x may be two tensors, side by side in channels.
+PLANE_FUNCTIONS = STORES.replace(
+    "PLACE",
     """\
     let other = column >= params.first_c4;
     let elsewhere = params.second + row * (params.in_c4 - params.first_c4) + column - params.first_c4;
-    let at = select(row * params.first_c4 + column, elsewhere, other);
-    x[at] = select""",
+    let at = select(row * params.first_c4 + column, elsewhere, other);""",
 )
 
 

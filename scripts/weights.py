@@ -48,29 +48,15 @@ def copies(old, new):
     return torch.cat([torch.arange(old), torch.arange(new - old)])
 
 
-def after(first, second, offset):
-    """The map of the concatenation of two tensors."""
-    return torch.cat([first, second + offset])
-
-
-class Widen:
-    def __init__(self, seed):
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def vector(self, module, out):
-        """Bias, or scale and shift of a norm: copied."""
-        return {name: value[out] for name, value in module.named_parameters(recurse=False)}
-
-    def matrix(self, weight, out, into):
-        """Rows copied; columns shared out among the copies of an input, in parts that sum to one."""
-        rows = weight[out][:, into]
-        parts = 0.5 + torch.randn(rows.shape, generator=self.generator) * 0.5
-        count = torch.bincount(into)
-        sums = torch.zeros(rows.shape[0], count.numel(), *rows.shape[2:])
-        sums.index_add_(1, into, parts)
-        # A shift instead of a quotient: a sum near zero would blow the parts up.
-        share = parts + ((1.0 - sums) / count.view(1, -1, *[1] * (rows.dim() - 2)))[:, into]
-        return rows * share
+def shared_out(weight, out, into, generator):
+    """Rows copied; columns shared out among the copies of an input, in parts that sum to one."""
+    rows = weight[out][:, into]
+    parts = 0.5 + torch.randn(rows.shape, generator=generator) * 0.5
+    count = torch.bincount(into)
+    sums = torch.zeros(rows.shape[0], count.numel(), *rows.shape[2:])
+    sums.index_add_(1, into, parts)
+    # A shift instead of a quotient: a sum near zero would blow the parts up.
+    return rows * (parts + ((1.0 - sums) / count.view(1, -1, *[1] * (rows.dim() - 2)))[:, into])
 
 
 def widen(old, channels, seed):
@@ -84,7 +70,7 @@ def widen(old, channels, seed):
     config["block_out_channels"] = channels
     config["norm_num_groups"] = int(groups)
     new = UNet2DModel.from_config(config)
-    grow = Widen(seed)
+    generator = torch.Generator().manual_seed(seed)
     levels = [copies(a, b) for a, b in zip(old.config.block_out_channels, channels)]
     widths = list(old.config.block_out_channels)
     image = torch.arange(old.config.in_channels)
@@ -102,10 +88,12 @@ def widen(old, channels, seed):
 
     def layer(name, out, into):
         module = old_modules[name]
-        put(name, weight=grow.matrix(module.weight, out, into), **({"bias": module.bias[out]} if module.bias is not None else {}))
+        put(name, weight=shared_out(module.weight, out, into, generator))
+        if module.bias is not None:
+            put(name, bias=module.bias[out])
 
     def norm(name, out):
-        put(name, **grow.vector(old_modules[name], out))
+        put(name, weight=old_modules[name].weight[out], bias=old_modules[name].bias[out])
 
     def resnet(name, into, out):
         norm(f"{name}.norm1", into)
@@ -129,17 +117,17 @@ def widen(old, channels, seed):
 
     layer("conv_in", levels[0], image)
     here, width = levels[0], widths[0]
-    skips = [(here, width)]
+    skips = [here]
     for index, block in enumerate(old.down_blocks):
         for j in range(len(block.resnets)):
             resnet(f"down_blocks.{index}.resnets.{j}", here, levels[index])
             here, width = levels[index], widths[index]
             if getattr(block, "attentions", None):
                 attention(f"down_blocks.{index}.attentions.{j}", here)
-            skips.append((here, width))
+            skips.append(here)
         if block.downsamplers:
             layer(f"down_blocks.{index}.downsamplers.0.conv", here, here)
-            skips.append((here, width))
+            skips.append(here)
     for j in range(2):
         resnet(f"mid_block.resnets.{j}", here, here)
     for j, module in enumerate(old.mid_block.attentions):
@@ -148,8 +136,9 @@ def widen(old, channels, seed):
     for index, block in enumerate(old.up_blocks):
         level = len(widths) - 1 - index
         for j in range(len(block.resnets)):
-            skip, _ = skips.pop()
-            resnet(f"up_blocks.{index}.resnets.{j}", after(here, skip, width), levels[level])
+            skip = skips.pop()
+            both = torch.cat([here, skip + width])
+            resnet(f"up_blocks.{index}.resnets.{j}", both, levels[level])
             here, width = levels[level], widths[level]
             if getattr(block, "attentions", None):
                 attention(f"up_blocks.{index}.attentions.{j}", here)

@@ -23,8 +23,8 @@ struct Params {
     sample_first: u32,  // the first of them that is added or written here
     sum_rows: u32,      // backward_weight: rows of sums of dy, or 0
     sum_pixels: u32,    // pixels in each of them: one image or several
-    first_c4: u32,     // 1x1: columns of x that lie together; the others, if any, are another tensor's,
-    second: u32,       // which starts here (see Planes in src/nn/tensor.rs)
+    first_c4: u32,      // 1x1: columns of x that lie together; the others, if any, are another tensor's,
+    second: u32,        // which starts here (see Planes in src/nn/tensor.rs)
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4f>;         // [B, H, W, Cin] or its gradient

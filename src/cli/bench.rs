@@ -21,6 +21,7 @@ use super::{
     CliError, DeviceArgs,
     kernels::{self, remember},
     print, print_json,
+    values::precisions,
 };
 
 /// Arguments of `noiselab bench`.
@@ -46,8 +47,8 @@ pub struct BenchArgs {
     #[arg(long)]
     checkpoint_activations: bool,
     /// How feature maps are kept in training, see `noiselab train --help`
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = PossibleValuesParser::new(["f32", "f16"]))]
-    precision: String,
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precisions())]
+    precision: Precision,
     /// Also time every kernel of a training step by itself
     #[arg(long)]
     profile: bool,
@@ -85,7 +86,7 @@ pub fn run(args: &BenchArgs, device: &DeviceArgs) -> Result<ExitCode, CliError> 
         batch: args.batch.map_or(model.batch, |b| b as usize),
         seconds: args.seconds,
         checkpoint_activations: args.checkpoint_activations,
-        precision: args.precision.parse().map_err(CliError::Usage)?,
+        precision: args.precision,
         profile: args.profile,
     };
     let gpu = device.open()?;

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use noiselab::{
     data::LoadOptions,
     diffusion::{Objective, TimestepDistribution, VarianceType, loss_weight::LossType},
-    nn::lr_schedule::LearningRateDecay,
+    nn::{lr_schedule::LearningRateDecay, plan::Precision},
     session::{
         TrainError, budget,
         config::{PRESETS, TrainConfig, preset},
@@ -22,7 +22,8 @@ use super::{
     CliError, DeviceArgs, kernels, print,
     progress::{Progress, line},
     values::{
-        announce, below_one, bytes, count, not_negative, open_dataset, positive, schedules, share,
+        announce, below_one, bytes, count, not_negative, open_dataset, positive, precisions,
+        schedules, share,
     },
 };
 
@@ -161,8 +162,8 @@ pub struct TrainArgs {
     checkpoint_activations: bool,
     /// How feature maps and their gradients are kept: f16 takes half the memory and half the traffic, where the
     /// adapter has it; all arithmetic, weights and moments stay f32 [default: f32]
-    #[arg(long, value_name = "PRECISION", value_parser = PossibleValuesParser::new(["f32", "f16"]), help_heading = "Resources")]
-    precision: Option<String>,
+    #[arg(long, value_name = "PRECISION", value_parser = precisions(), help_heading = "Resources")]
+    precision: Option<Precision>,
     /// Most device memory that the run may take, such as 1.5GB or 900MiB: activations are checkpointed if it does
     /// not fit otherwise, and if it does not fit even so, nothing is begun
     #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Resources")]
@@ -446,9 +447,7 @@ fn apply(
         scheduler.variance_type = VarianceType::by_name(name)?;
     }
     config.checkpoint_activations |= args.checkpoint_activations;
-    if let Some(name) = &args.precision {
-        config.precision = name.parse().map_err(CliError::Usage)?;
-    }
+    set(&mut config.precision, args.precision.as_ref());
     set(
         &mut options.checkpoint_every,
         args.checkpoint_every.as_ref(),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use noiselab::data::{self, DataError, Dataset, LoadOptions};
-use noiselab::{diffusion::schedule::SCHEDULES, gpu::Gpu};
+use noiselab::{diffusion::schedule::SCHEDULES, gpu::Gpu, nn::plan::Precision};
 
 use super::progress::{Progress, line};
 
@@ -78,6 +78,11 @@ pub fn schedules() -> PossibleValuesParser {
             .iter()
             .map(|s| PossibleValue::new(s.name()).help(s.summary())),
     )
+}
+
+/// The ways to keep feature maps.
+pub fn precisions() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(["f32", "f16"]).try_map(|name| name.parse::<Precision>())
 }
 
 /// Opens a data set; a folder of many pictures shows its progress.

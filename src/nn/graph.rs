@@ -315,6 +315,9 @@ impl Graph {
             let &[a, b] = node.inputs.as_slice() else {
                 continue;
             };
+            if !node.layer.concatenates() {
+                continue;
+            }
             let readers = self.nodes[i + 1..].iter().flat_map(|n| {
                 let inputs = n.inputs.iter().enumerate();
                 inputs
@@ -323,8 +326,7 @@ impl Graph {
             });
             let readers: Vec<bool> = readers.collect();
             let [first, other] = [a, b].map(|v| &self.values[v.0]);
-            let fits = node.layer.concatenates()
-                && !readers.is_empty()
+            let fits = !readers.is_empty()
                 && readers.iter().all(|&can| can)
                 && !first.input
                 && !other.input

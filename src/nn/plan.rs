@@ -95,11 +95,28 @@ struct TensorInfo {
     planned: bool,
     /// The tensor that this is a part of, and its first number there.
     part_of: Option<(TensorId, u64)>,
+    /// Where the second part of a joint tensor starts.
+    second: u64,
     /// Of such tensors, which lie in one buffer once they are allocated, and the first byte there.
     together: Option<(usize, u64)>,
 }
 
 impl TensorInfo {
+    /// A tensor of the arena.
+    fn new(label: impl Into<String>, words: u64) -> Self {
+        Self {
+            label: label.into(),
+            words,
+            half: false,
+            external: None,
+            table: None,
+            planned: false,
+            part_of: None,
+            second: 0,
+            together: None,
+        }
+    }
+
     const fn is_outside(&self) -> bool {
         self.external.is_some() || self.planned || self.table.is_some()
     }
@@ -356,19 +373,14 @@ impl PlanBuilder {
         self.class = ShapeClass::of(output);
     }
 
+    fn add(&mut self, info: TensorInfo) -> TensorId {
+        self.tensors.push(info);
+        TensorId(self.tensors.len() - 1)
+    }
+
     /// A tensor that lives in the arena from the first dispatch that touches it to the last.
     pub fn tensor(&mut self, label: impl Into<String>, words: usize) -> TensorId {
-        self.tensors.push(TensorInfo {
-            label: label.into(),
-            words: words as u64,
-            half: false,
-            external: None,
-            planned: false,
-            together: None,
-            part_of: None,
-            table: None,
-        });
-        TensorId(self.tensors.len() - 1)
+        self.add(TensorInfo::new(label, words as u64))
     }
 
     /// A tensor for a value of a network, or for its gradient: in the plan's [`Precision`] if it is a feature map.
@@ -389,6 +401,7 @@ impl PlanBuilder {
         let second = Planes::of(a).second_words();
         let whole = self.activation(label.clone(), a);
         self.tensors[whole.0].words = (second + b.words()) as u64;
+        self.tensors[whole.0].second = second as u64;
         let parts = [(a, 0), (b, second)].map(|(shape, first)| {
             let part = self.activation(label.clone(), shape);
             self.tensors[part.0].part_of = Some((whole, first as u64));
@@ -404,48 +417,28 @@ impl PlanBuilder {
 
     /// A table of words that the kernels read and nobody changes.
     pub fn table(&mut self, label: impl Into<String>, words: Vec<u32>) -> TensorId {
-        self.tensors.push(TensorInfo {
-            label: label.into(),
-            words: words.len() as u64,
-            half: false,
-            external: None,
-            planned: false,
-            together: None,
-            part_of: None,
+        let info = TensorInfo::new(label, words.len() as u64);
+        self.add(TensorInfo {
             table: Some(words),
-        });
-        TensorId(self.tensors.len() - 1)
+            ..info
+        })
     }
 
     /// A tensor whose memory outlives the plan (weights, state, inputs).
     pub fn external(&mut self, label: impl Into<String>, view: &View) -> TensorId {
-        self.tensors.push(TensorInfo {
-            label: label.into(),
-            words: view.bytes / 4,
-            half: false,
+        self.add(TensorInfo {
             external: Some(view.clone()),
-            table: None,
-            planned: false,
-            together: None,
-            part_of: None,
-        });
-        TensorId(self.tensors.len() - 1)
+            ..TensorInfo::new(label, view.bytes / 4)
+        })
     }
 
     /// Stands for a tensor outside the arena that is not allocated, so that memory can be planned without taking any.
     /// Such a plan must not be begun.
     pub(crate) fn outside(&mut self, label: impl Into<String>, words: u64) -> TensorId {
-        self.tensors.push(TensorInfo {
-            label: label.into(),
-            words,
-            half: false,
-            external: None,
+        self.add(TensorInfo {
             planned: true,
-            together: None,
-            part_of: None,
-            table: None,
-        });
-        TensorId(self.tensors.len() - 1)
+            ..TensorInfo::new(label, words)
+        })
     }
 
     /// The fewest bindings that reach all of `tensors`: those whose memory outlives the plan and lies
@@ -653,7 +646,7 @@ impl PlanBuilder {
             };
             let [one, two] = parts.map(both);
             let info = &self.tensors[whole.0];
-            let second = self.second_number(whole) * info.number_bytes();
+            let second = info.second * info.number_bytes();
             let life = Lifetime {
                 bytes: second,
                 first: one.0,
@@ -667,16 +660,6 @@ impl PlanBuilder {
             out.insert(whole, life);
         }
         out
-    }
-
-    /// Where the second part of a joint tensor starts.
-    fn second_number(&self, whole: TensorId) -> u64 {
-        let parts = self.tensors.iter().filter_map(|t| t.part_of);
-        parts
-            .filter(|(of, _)| *of == whole)
-            .map(|(_, first)| first)
-            .max()
-            .unwrap_or(0)
     }
 
     /// Bytes of the arena's tensors that are alive at each dispatch.

@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn presets_come_back_from_json_whole() {
         for preset in PRESETS {
-            let config = (preset.make)(28, 1);
+            let mut config = (preset.make)(28, 1);
+            config.precision = Precision::F16;
             let back = TrainConfig::from_json(&config.to_json()).expect(preset.name);
             assert_eq!(config, back);
             config.unet.validate().expect(preset.name);
@@ -319,8 +320,12 @@ mod tests {
         let mut b = a.clone();
         assert!(a.differences(&b).is_empty());
         b.batch = 7;
+        b.precision = Precision::F16;
         b.unet.block_out_channels[0] = 32;
         let paths: Vec<String> = a.differences(&b).into_iter().map(|d| d.0).collect();
-        assert_eq!(paths, ["train.batch", "unet.block_out_channels"]);
+        assert_eq!(
+            paths,
+            ["train.batch", "train.precision", "unet.block_out_channels"]
+        );
     }
 }

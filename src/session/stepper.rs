@@ -384,6 +384,7 @@ impl Stepper {
         variants: VariantTable,
     ) -> Result<Self> {
         let started = Instant::now();
+        config.precision.check(gpu)?;
         let schedule = config.scheduler.noise_schedule()?;
         let model = network.build(config.batch, schedule.timesteps(), true)?;
         let loss_scale = config
@@ -393,7 +394,6 @@ impl Stepper {
         let sets = TrainSets::zeros(gpu, &params)?;
         let layout = ReportLayout::new(config.batch);
         let fixed = Fixed::new(gpu, &config, &feed, &model, layout, &schedule)?;
-        config.precision.check(gpu)?;
         let mut builder = PlanBuilder::with_variants(variants).with_precision(config.precision);
         let outside = Outside::bind(&mut builder, &sets, &fixed, layout, &params);
         let tensors = emit_micro(

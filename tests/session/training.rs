@@ -186,6 +186,7 @@ fn f16_with_accumulation_and_recomputed_activations() {
         reports.iter().map(|r| [r.loss, r.grad_norm]).collect()
     };
     let [plain, narrow, saving] = [plain, narrow, saving].map(|c| run(&c));
+    assert_ne!(plain, narrow, "nothing was kept as f16");
     assert_eq!(narrow, saving);
     // The gradient that is reported carries no scale.
     for (a, b) in plain.iter().flatten().zip(narrow.iter().flatten()) {

@@ -174,7 +174,7 @@ mod tests {
             conv2d::Conv2d,
             group_norm::GroupNorm,
             scale::Scale,
-            testing::{Numbers, gpu},
+            testing::{Numbers, difference, gpu},
         },
         plan::{Precision, Variants},
         testing::{bits, floats, run},
@@ -267,11 +267,8 @@ mod tests {
                     let [copied, apart] =
                         [true, false].map(|copied| results(shape, copied, variants, precision));
                     for (k, (a, c)) in apart.iter().zip(&copied).enumerate() {
-                        let scale = c.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
-                        for (a, c) in a.iter().zip(c) {
-                            let close = (a - c).abs() <= most * scale;
-                            assert!(close, "{shape} {variants} {precision}, {k}: {a} for {c}");
-                        }
+                        let d = difference(a, c);
+                        assert!(d <= most, "{shape} {variants} {precision}, {k}: off by {d}");
                     }
                 }
             }

@@ -127,4 +127,29 @@ mod tests {
             }
         }
     }
+
+    /// As parameters have that two layers share: a dispatch's threads must not add to one number twice.
+    #[test]
+    fn two_sums_of_one_gradient_take_two_dispatches() {
+        let source: Vec<f32> = (0..64).map(|i| (i % 7) as f32).collect();
+        let out = run(&[&bits(&source), &bits(&[1.0; 4])], |plan, ids| {
+            for first in [0, 16] {
+                plan.sum_later(RowSum {
+                    source: ids[0],
+                    first,
+                    rows: 4,
+                    columns: 1,
+                    stride: 1,
+                    target: ids[1],
+                });
+            }
+            plan.sum_now();
+            assert_eq!(plan.dispatches().len(), 2);
+            vec![ids[1]]
+        });
+        for (c, found) in floats(&out[0]).into_iter().enumerate() {
+            let expected: f32 = 1.0 + (0..8).map(|r| source[4 * r + c]).sum::<f32>();
+            assert_eq!(found, expected, "column {c}");
+        }
+    }
 }

@@ -421,7 +421,7 @@ fn an_input_without_gradient_changes_no_other() {
 }
 
 /// Largest difference, by the largest number.
-fn difference(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn difference(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
     let pairs = found.iter().zip(expected);
