@@ -19,13 +19,14 @@ registers on every driver. The files differ in the tile and in who loads what is
                             compilers that do badly with longer ones (SwiftShader's: half as fast
                             beyond that)
     conv1x1_narrow.wgsl     8 pixels x 16 channels in the same way
-    conv3x3_winograd.wgsl   2 x 8 pixels x 32 channels by F(2x2, 3x3), weights shared by a subgroup: for
+    conv3x3_winograd.wgsl   2 x 8 pixels x 32 or 24 channels by F(2x2, 3x3), weights shared by a subgroup: for
                             adapters that pay for loads more than for registers
 
 With --check nothing is written; the exit status is 1 if a file is not what would be written.
 """
 import pathlib
 import sys
+from itertools import pairwise
 
 SHADERS = pathlib.Path(__file__).resolve().parent.parent / "shaders" / "layers"
 COLUMNS = "abcdefgh"
@@ -176,9 +177,46 @@ WINOGRAD = """\
 // Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), section 4.1. Written by
 // scripts/make_convolutions.py. Tiles of 2 x 2 pixels are A^T [(G g G^T) * (B^T d B)] A with d the 4 x 4
 // pixels around them: 16 products for 36.
-// One thread makes 4 neighbouring tiles by 32 channels, one row of the transform after the other, so that
+// One thread makes 4 neighbouring tiles by 32 channels (or 24), one row of the transform after the other, so that
 // 20 loads of the input and 16 of the weights serve 128 products. The lanes of a subgroup, at least 8,
 // share the weights by broadcasts. `transform_weight` comes first."""
+
+
+def move_up(rows):
+    """Makes each row of variables take the values of the next one."""
+    o = []
+    for row, following in pairwise(rows):
+        moves = [f"{name} = {other};" for name, other in zip(row, following, strict=True)]
+        o += ["        " + " ".join(moves[k : k + 4]) for k in range(0, len(moves), 4)]
+    return o
+
+
+STORES = "    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest."
+
+
+def by_column(tiles, names, width, stores):
+    """Stores one column of channels after the other. `names` are the variables of a column with "*" for its letter;
+    `stores` says what is done with those of the first, for column t."""
+    return [
+        STORES,
+        f"    let columns = min({len(tiles)}u, params.{width} - column);",
+        "    for (var t = 0u; t < columns; t++) {",
+        *stores,
+        *move_up([[n.replace("*", t) for n in names] for t in tiles]),
+        "    }",
+    ]
+
+
+def by_pixel(tiles, count, store):
+    """Stores one of 8 pixels after the other."""
+    return [
+        STORES,
+        f"    let pixels = {count};",
+        "    for (var j = 0u; j < pixels; j++) {",
+        *[f"        {store}({t}0, row + j, column + {i}u);" for i, t in enumerate(tiles)],
+        *move_up([[f"{t}{j}" for t in tiles] for j in range(8)]),
+        "    }",
+    ]
 
 
 def arguments(shared):
@@ -339,14 +377,8 @@ def product(name, columns, shared, back):
     o += ["        }", "    }"]
     if shared:
         o += ["    if index >= params.rows {", "        return;", "    }"]
-    o += ["    let row = line * params.in_w + px;", "    let count = params.in_w - px;"]
-    for j in range(8):
-        o.append(f"    if count > {j}u{' && STRIP == 8u' if j == 7 else ''} {{")
-        for i, t in enumerate(tiles):
-            o.append(f"        {store}({t}{j}, row + {j}u, column + {i}u);")
-        o.append("    }")
-    o.append("}")
-    return o
+    o.append("    let row = line * params.in_w + px;")
+    return [*o, *by_pixel(tiles, "min(STRIP, params.in_w - px)", store), "}"]
 
 
 BIAS_TILES = [
@@ -434,20 +466,21 @@ def weight_gradient():
 
 
 def weight_stores(tiles, inputs):
-    o = ["    var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + column;"]
-    for kx in range(3):
-        for k in range(4 * inputs):
-            if k == 4:
-                o.append("    if row + 1u < ci {")
-            indent = "        " if k >= 4 else "    "
-            for i, t in enumerate(tiles):
-                o.append(f"{indent}store_weight({t}{kx}{k}, at + {k}u * co + {i}u, column + {i}u);")
-        if inputs == 2:
-            o.append("    }")
-        if kx < 2:
-            o.append("    at += ci * 4u * co;")
-    o.append("}")
-    return o
+    o = [
+        "    var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + column;",
+        STORES,
+        "    for (var taps = 3u; taps > 0u; taps--) {",
+    ]
+    for k in range(4 * inputs):
+        if k == 4:
+            o.append("        if row + 1u < ci {")
+        indent = "            " if k >= 4 else "        "
+        for i, t in enumerate(tiles):
+            o.append(f"{indent}store_weight({t}0{k}, at + {k}u * co + {i}u, column + {i}u);")
+    if inputs == 2:
+        o.append("        }")
+    o += move_up([[f"{t}{kx}{k}" for t in tiles for k in range(4 * inputs)] for kx in range(3)])
+    return [*o, "        at += ci * 4u * co;", "    }", "}"]
 
 
 SUMS = [
@@ -740,13 +773,7 @@ def pointwise(name, columns, back):
         for k in range(8):
             o.append(f"        {t}{k} = mac({t}{k}, v{k}, w{t}0, w{t}1, w{t}2, w{t}3);")
     o.append("    }")
-    for j in range(8):
-        o.append(f"    if row + {j}u < params.rows {{")
-        for i, t in enumerate(tiles):
-            o.append(f"        {store}({t}{j}, row + {j}u, column + {i}u);")
-        o.append("    }")
-    o.append("}")
-    return o
+    return [*o, *by_pixel(tiles, "min(8u, max(row, params.rows) - row)", store), "}"]
 
 
 def pointwise_weight():
@@ -1139,12 +1166,12 @@ def winograd_functions():
     return WINOGRAD_FUNCTIONS.replace("@COLUMNS@", "\n".join(lines))
 
 
-def winograd(name, back):
-    """4 tiles of 2 x 2 pixels by 32 channels."""
+def winograd(name, back, columns):
+    """4 tiles of 2 x 2 pixels by 4 * columns channels."""
     source, depth, width, store = (
         ("y", "out_c4", "in_c4", "store_input") if back else ("x", "in_c4", "out_c4", "store")
     )
-    tiles, blocks, pixels = COLUMNS, 4, 10
+    tiles, blocks, pixels = COLUMNS[:columns], 4, 10
     o = [
         "// dx (+)= sum over taps and output channels of dy * weight, mirrored."
         if back
@@ -1154,7 +1181,7 @@ def winograd(name, back):
         *arguments(True),
         ") {",
         "    let tile = tile_index(workgroup, workgroups);",
-        "    let column = tile % params.column_tiles * 8u;",
+        f"    let column = tile % params.column_tiles * {columns}u;",
         "    let index = tile / params.column_tiles * 16u + lane;",
         "    // Lanes beyond the end go along, as the subgroup needs them all; they store nothing.",
         "    let strip = min(index, params.rows - 1u);",
@@ -1181,7 +1208,7 @@ def winograd(name, back):
         "    let second = (id & 4u) / 4u;",
     ]
     stride = "64u * co" if back else "64u"
-    for m in range(4):
+    for m in range(columns // 2):
         o.append(f"    let piece{m} = {stride} * min(column + {2 * m}u + second, last) + (id & 3u);")
     for t in tiles:
         o += ["    " + " ".join(f"var y{t}{b}{k} = zero;" for k in range(4)) for b in range(blocks)]
@@ -1219,7 +1246,7 @@ def winograd(name, back):
         xi = [3, 1, 2, 0][j] if back else j
         o.append("            {")
         o.append(f"                let w = base + {4 * xi}u;")
-        o += [f"                let f{m} = transformed[w + piece{m}];" for m in range(4)]
+        o += [f"                let f{m} = transformed[w + piece{m}];" for m in range(columns // 2)]
         prefix = "r" if back else "w"
         for n, t in enumerate(tiles):
             for r in range(4):
@@ -1257,18 +1284,17 @@ def winograd(name, back):
             ]
     o += ["    }", "    if index >= params.rows {", "        return;", "    }"]
     o.append("    let row = (image * params.in_h + py) * params.in_w + px;")
-    if not back:
-        o += [f"    let add{i} = addend(image, column + {i}u);" for i in range(len(tiles))]
+    stores = [] if back else ["        let add = addend(image, column + t);"]
     for line in range(2):
         for p in range(8):
-            o.append(f"    if py + {line}u < params.in_h && px + {p}u < params.in_w {{")
-            at = f"row + {line}u * params.in_w + {p}u"
-            for i, t in enumerate(tiles):
-                value = f"y{t}{p // 2}{2 * line + p % 2}" + ("" if back else f" + add{i}")
-                o.append(f"        {store}({value}, {at}, column + {i}u);")
-            o.append("    }")
-    o.append("}")
-    return o
+            value = f"y{tiles[0]}{p // 2}{2 * line + p % 2}" + ("" if back else " + add")
+            stores += [
+                f"        if py + {line}u < params.in_h && px + {p}u < params.in_w {{",
+                f"            {store}({value}, row + {line}u * params.in_w + {p}u, column + t);",
+                "        }",
+            ]
+    names = [f"y*{b}{k}" for b in range(blocks) for k in range(4)]
+    return [*o, *by_column(tiles, names, width, stores), "}"]
 
 
 def files():
@@ -1331,8 +1357,10 @@ def files():
         + "// then the input channels\n"
         + "@group(0) @binding(7) var<storage, read_write> transformed: array<vec4f>;\n",
         [winograd_functions()],
-        winograd("forward", False),
-        winograd("backward_input", True),
+        winograd("forward", False, 8),
+        winograd("backward_input", True, 8),
+        winograd("forward_24", False, 6),
+        winograd("backward_input_24", True, 6),
     )
 
 

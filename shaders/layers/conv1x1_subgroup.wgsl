@@ -369,53 +369,20 @@ fn forward(
         d6 = mac(d6, v6, wd0, wd1, wd2, wd3);
         d7 = mac(d7, v7, wd0, wd1, wd2, wd3);
     }
-    if row + 0u < params.rows {
-        store(a0, row + 0u, column + 0u);
-        store(b0, row + 0u, column + 1u);
-        store(c0, row + 0u, column + 2u);
-        store(d0, row + 0u, column + 3u);
-    }
-    if row + 1u < params.rows {
-        store(a1, row + 1u, column + 0u);
-        store(b1, row + 1u, column + 1u);
-        store(c1, row + 1u, column + 2u);
-        store(d1, row + 1u, column + 3u);
-    }
-    if row + 2u < params.rows {
-        store(a2, row + 2u, column + 0u);
-        store(b2, row + 2u, column + 1u);
-        store(c2, row + 2u, column + 2u);
-        store(d2, row + 2u, column + 3u);
-    }
-    if row + 3u < params.rows {
-        store(a3, row + 3u, column + 0u);
-        store(b3, row + 3u, column + 1u);
-        store(c3, row + 3u, column + 2u);
-        store(d3, row + 3u, column + 3u);
-    }
-    if row + 4u < params.rows {
-        store(a4, row + 4u, column + 0u);
-        store(b4, row + 4u, column + 1u);
-        store(c4, row + 4u, column + 2u);
-        store(d4, row + 4u, column + 3u);
-    }
-    if row + 5u < params.rows {
-        store(a5, row + 5u, column + 0u);
-        store(b5, row + 5u, column + 1u);
-        store(c5, row + 5u, column + 2u);
-        store(d5, row + 5u, column + 3u);
-    }
-    if row + 6u < params.rows {
-        store(a6, row + 6u, column + 0u);
-        store(b6, row + 6u, column + 1u);
-        store(c6, row + 6u, column + 2u);
-        store(d6, row + 6u, column + 3u);
-    }
-    if row + 7u < params.rows {
-        store(a7, row + 7u, column + 0u);
-        store(b7, row + 7u, column + 1u);
-        store(c7, row + 7u, column + 2u);
-        store(d7, row + 7u, column + 3u);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(8u, max(row, params.rows) - row);
+    for (var j = 0u; j < pixels; j++) {
+        store(a0, row + j, column + 0u);
+        store(b0, row + j, column + 1u);
+        store(c0, row + j, column + 2u);
+        store(d0, row + j, column + 3u);
+        a0 = a1; b0 = b1; c0 = c1; d0 = d1;
+        a1 = a2; b1 = b2; c1 = c2; d1 = d2;
+        a2 = a3; b2 = b3; c2 = c3; d2 = d3;
+        a3 = a4; b3 = b4; c3 = c4; d3 = d4;
+        a4 = a5; b4 = b5; c4 = c5; d4 = d5;
+        a5 = a6; b5 = b6; c5 = c6; d5 = d6;
+        a6 = a7; b6 = b7; c6 = c7; d6 = d7;
     }
 }
 
@@ -542,53 +509,20 @@ fn backward_input(
         d6 = mac(d6, v6, wd0, wd1, wd2, wd3);
         d7 = mac(d7, v7, wd0, wd1, wd2, wd3);
     }
-    if row + 0u < params.rows {
-        store_input(a0, row + 0u, column + 0u);
-        store_input(b0, row + 0u, column + 1u);
-        store_input(c0, row + 0u, column + 2u);
-        store_input(d0, row + 0u, column + 3u);
-    }
-    if row + 1u < params.rows {
-        store_input(a1, row + 1u, column + 0u);
-        store_input(b1, row + 1u, column + 1u);
-        store_input(c1, row + 1u, column + 2u);
-        store_input(d1, row + 1u, column + 3u);
-    }
-    if row + 2u < params.rows {
-        store_input(a2, row + 2u, column + 0u);
-        store_input(b2, row + 2u, column + 1u);
-        store_input(c2, row + 2u, column + 2u);
-        store_input(d2, row + 2u, column + 3u);
-    }
-    if row + 3u < params.rows {
-        store_input(a3, row + 3u, column + 0u);
-        store_input(b3, row + 3u, column + 1u);
-        store_input(c3, row + 3u, column + 2u);
-        store_input(d3, row + 3u, column + 3u);
-    }
-    if row + 4u < params.rows {
-        store_input(a4, row + 4u, column + 0u);
-        store_input(b4, row + 4u, column + 1u);
-        store_input(c4, row + 4u, column + 2u);
-        store_input(d4, row + 4u, column + 3u);
-    }
-    if row + 5u < params.rows {
-        store_input(a5, row + 5u, column + 0u);
-        store_input(b5, row + 5u, column + 1u);
-        store_input(c5, row + 5u, column + 2u);
-        store_input(d5, row + 5u, column + 3u);
-    }
-    if row + 6u < params.rows {
-        store_input(a6, row + 6u, column + 0u);
-        store_input(b6, row + 6u, column + 1u);
-        store_input(c6, row + 6u, column + 2u);
-        store_input(d6, row + 6u, column + 3u);
-    }
-    if row + 7u < params.rows {
-        store_input(a7, row + 7u, column + 0u);
-        store_input(b7, row + 7u, column + 1u);
-        store_input(c7, row + 7u, column + 2u);
-        store_input(d7, row + 7u, column + 3u);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(8u, max(row, params.rows) - row);
+    for (var j = 0u; j < pixels; j++) {
+        store_input(a0, row + j, column + 0u);
+        store_input(b0, row + j, column + 1u);
+        store_input(c0, row + j, column + 2u);
+        store_input(d0, row + j, column + 3u);
+        a0 = a1; b0 = b1; c0 = c1; d0 = d1;
+        a1 = a2; b1 = b2; c1 = c2; d1 = d2;
+        a2 = a3; b2 = b3; c2 = c3; d2 = d3;
+        a3 = a4; b3 = b4; c3 = c4; d3 = d4;
+        a4 = a5; b4 = b5; c4 = c5; d4 = d5;
+        a5 = a6; b5 = b6; c5 = c6; d5 = d6;
+        a6 = a7; b6 = b7; c6 = c7; d6 = d7;
     }
 }
 

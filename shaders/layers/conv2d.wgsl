@@ -146,20 +146,16 @@ fn forward(
             }
         }
     }
-    store(a0, b0, row, column);
-    store(a1, b1, row + 1u, column);
-    store(a2, b2, row + 2u, column);
-    store(a3, b3, row + 3u, column);
-    store(a4, b4, row + 4u, column);
-    store(a5, b5, row + 5u, column);
-    store(a6, b6, row + 6u, column);
-    store(a7, b7, row + 7u, column);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(8u, params.rows - row);
+    for (var j = 0u; j < pixels; j++) {
+        store(a0, b0, row + j, column);
+        a0 = a1; a1 = a2; a2 = a3; a3 = a4; a4 = a5; a5 = a6; a6 = a7;
+        b0 = b1; b1 = b2; b2 = b3; b3 = b4; b4 = b5; b5 = b6; b6 = b7;
+    }
 }
 
 fn store(a: vec4f, b: vec4f, row: u32, column: u32) {
-    if row >= params.rows {
-        return;
-    }
     epilogue(a, row, column);
     if column + 1u < params.out_c4 {
         epilogue(b, row, column + 1u);
@@ -260,14 +256,13 @@ fn backward_input(
             }
         }
     }
-    store_input(a0, b0, row, column);
-    store_input(a1, b1, row + 1u, column);
-    store_input(a2, b2, row + 2u, column);
-    store_input(a3, b3, row + 3u, column);
-    store_input(a4, b4, row + 4u, column);
-    store_input(a5, b5, row + 5u, column);
-    store_input(a6, b6, row + 6u, column);
-    store_input(a7, b7, row + 7u, column);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(8u, params.rows - row);
+    for (var j = 0u; j < pixels; j++) {
+        store_input(a0, b0, row + j, column);
+        a0 = a1; a1 = a2; a2 = a3; a3 = a4; a4 = a5; a5 = a6; a6 = a7;
+        b0 = b1; b1 = b2; b2 = b3; b3 = b4; b4 = b5; b5 = b6; b6 = b7;
+    }
 }
 
 fn place_in_x(pixel: u32, column: u32) -> u32 {
@@ -276,9 +271,6 @@ fn place_in_x(pixel: u32, column: u32) -> u32 {
 }
 
 fn store_input(a: vec4f, b: vec4f, row: u32, column: u32) {
-    if row >= params.rows {
-        return;
-    }
     let at = place_in_x(row, column);
     let add = (params.flags & 8u) != 0u;
     x[at] = select(a, a + x[at], add);

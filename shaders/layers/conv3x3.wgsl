@@ -253,38 +253,18 @@ fn forward(
         }
     }
     let row = line * params.in_w + px;
-    let count = params.in_w - px;
-    if count > 0u {
-        store(a0, row + 0u, column + 0u);
-        store(b0, row + 0u, column + 1u);
-    }
-    if count > 1u {
-        store(a1, row + 1u, column + 0u);
-        store(b1, row + 1u, column + 1u);
-    }
-    if count > 2u {
-        store(a2, row + 2u, column + 0u);
-        store(b2, row + 2u, column + 1u);
-    }
-    if count > 3u {
-        store(a3, row + 3u, column + 0u);
-        store(b3, row + 3u, column + 1u);
-    }
-    if count > 4u {
-        store(a4, row + 4u, column + 0u);
-        store(b4, row + 4u, column + 1u);
-    }
-    if count > 5u {
-        store(a5, row + 5u, column + 0u);
-        store(b5, row + 5u, column + 1u);
-    }
-    if count > 6u {
-        store(a6, row + 6u, column + 0u);
-        store(b6, row + 6u, column + 1u);
-    }
-    if count > 7u && STRIP == 8u {
-        store(a7, row + 7u, column + 0u);
-        store(b7, row + 7u, column + 1u);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(STRIP, params.in_w - px);
+    for (var j = 0u; j < pixels; j++) {
+        store(a0, row + j, column + 0u);
+        store(b0, row + j, column + 1u);
+        a0 = a1; b0 = b1;
+        a1 = a2; b1 = b2;
+        a2 = a3; b2 = b3;
+        a3 = a4; b3 = b4;
+        a4 = a5; b4 = b5;
+        a5 = a6; b5 = b6;
+        a6 = a7; b6 = b7;
     }
 }
 
@@ -492,38 +472,18 @@ fn backward_input(
         }
     }
     let row = line * params.in_w + px;
-    let count = params.in_w - px;
-    if count > 0u {
-        store_input(a0, row + 0u, column + 0u);
-        store_input(b0, row + 0u, column + 1u);
-    }
-    if count > 1u {
-        store_input(a1, row + 1u, column + 0u);
-        store_input(b1, row + 1u, column + 1u);
-    }
-    if count > 2u {
-        store_input(a2, row + 2u, column + 0u);
-        store_input(b2, row + 2u, column + 1u);
-    }
-    if count > 3u {
-        store_input(a3, row + 3u, column + 0u);
-        store_input(b3, row + 3u, column + 1u);
-    }
-    if count > 4u {
-        store_input(a4, row + 4u, column + 0u);
-        store_input(b4, row + 4u, column + 1u);
-    }
-    if count > 5u {
-        store_input(a5, row + 5u, column + 0u);
-        store_input(b5, row + 5u, column + 1u);
-    }
-    if count > 6u {
-        store_input(a6, row + 6u, column + 0u);
-        store_input(b6, row + 6u, column + 1u);
-    }
-    if count > 7u && STRIP == 8u {
-        store_input(a7, row + 7u, column + 0u);
-        store_input(b7, row + 7u, column + 1u);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(STRIP, params.in_w - px);
+    for (var j = 0u; j < pixels; j++) {
+        store_input(a0, row + j, column + 0u);
+        store_input(b0, row + j, column + 1u);
+        a0 = a1; b0 = b1;
+        a1 = a2; b1 = b2;
+        a2 = a3; b2 = b3;
+        a3 = a4; b3 = b4;
+        a4 = a5; b4 = b5;
+        a5 = a6; b5 = b6;
+        a6 = a7; b6 = b7;
     }
 }
 
@@ -845,60 +805,34 @@ fn backward_weight(
         }
     }
     var at = ((split * 9u + ky * 3u) * ci + row) * 4u * co + column;
-    store_weight(a00, at + 0u * co + 0u, column + 0u);
-    store_weight(b00, at + 0u * co + 1u, column + 1u);
-    store_weight(a01, at + 1u * co + 0u, column + 0u);
-    store_weight(b01, at + 1u * co + 1u, column + 1u);
-    store_weight(a02, at + 2u * co + 0u, column + 0u);
-    store_weight(b02, at + 2u * co + 1u, column + 1u);
-    store_weight(a03, at + 3u * co + 0u, column + 0u);
-    store_weight(b03, at + 3u * co + 1u, column + 1u);
-    if row + 1u < ci {
-        store_weight(a04, at + 4u * co + 0u, column + 0u);
-        store_weight(b04, at + 4u * co + 1u, column + 1u);
-        store_weight(a05, at + 5u * co + 0u, column + 0u);
-        store_weight(b05, at + 5u * co + 1u, column + 1u);
-        store_weight(a06, at + 6u * co + 0u, column + 0u);
-        store_weight(b06, at + 6u * co + 1u, column + 1u);
-        store_weight(a07, at + 7u * co + 0u, column + 0u);
-        store_weight(b07, at + 7u * co + 1u, column + 1u);
-    }
-    at += ci * 4u * co;
-    store_weight(a10, at + 0u * co + 0u, column + 0u);
-    store_weight(b10, at + 0u * co + 1u, column + 1u);
-    store_weight(a11, at + 1u * co + 0u, column + 0u);
-    store_weight(b11, at + 1u * co + 1u, column + 1u);
-    store_weight(a12, at + 2u * co + 0u, column + 0u);
-    store_weight(b12, at + 2u * co + 1u, column + 1u);
-    store_weight(a13, at + 3u * co + 0u, column + 0u);
-    store_weight(b13, at + 3u * co + 1u, column + 1u);
-    if row + 1u < ci {
-        store_weight(a14, at + 4u * co + 0u, column + 0u);
-        store_weight(b14, at + 4u * co + 1u, column + 1u);
-        store_weight(a15, at + 5u * co + 0u, column + 0u);
-        store_weight(b15, at + 5u * co + 1u, column + 1u);
-        store_weight(a16, at + 6u * co + 0u, column + 0u);
-        store_weight(b16, at + 6u * co + 1u, column + 1u);
-        store_weight(a17, at + 7u * co + 0u, column + 0u);
-        store_weight(b17, at + 7u * co + 1u, column + 1u);
-    }
-    at += ci * 4u * co;
-    store_weight(a20, at + 0u * co + 0u, column + 0u);
-    store_weight(b20, at + 0u * co + 1u, column + 1u);
-    store_weight(a21, at + 1u * co + 0u, column + 0u);
-    store_weight(b21, at + 1u * co + 1u, column + 1u);
-    store_weight(a22, at + 2u * co + 0u, column + 0u);
-    store_weight(b22, at + 2u * co + 1u, column + 1u);
-    store_weight(a23, at + 3u * co + 0u, column + 0u);
-    store_weight(b23, at + 3u * co + 1u, column + 1u);
-    if row + 1u < ci {
-        store_weight(a24, at + 4u * co + 0u, column + 0u);
-        store_weight(b24, at + 4u * co + 1u, column + 1u);
-        store_weight(a25, at + 5u * co + 0u, column + 0u);
-        store_weight(b25, at + 5u * co + 1u, column + 1u);
-        store_weight(a26, at + 6u * co + 0u, column + 0u);
-        store_weight(b26, at + 6u * co + 1u, column + 1u);
-        store_weight(a27, at + 7u * co + 0u, column + 0u);
-        store_weight(b27, at + 7u * co + 1u, column + 1u);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    for (var taps = 3u; taps > 0u; taps--) {
+        store_weight(a00, at + 0u * co + 0u, column + 0u);
+        store_weight(b00, at + 0u * co + 1u, column + 1u);
+        store_weight(a01, at + 1u * co + 0u, column + 0u);
+        store_weight(b01, at + 1u * co + 1u, column + 1u);
+        store_weight(a02, at + 2u * co + 0u, column + 0u);
+        store_weight(b02, at + 2u * co + 1u, column + 1u);
+        store_weight(a03, at + 3u * co + 0u, column + 0u);
+        store_weight(b03, at + 3u * co + 1u, column + 1u);
+        if row + 1u < ci {
+            store_weight(a04, at + 4u * co + 0u, column + 0u);
+            store_weight(b04, at + 4u * co + 1u, column + 1u);
+            store_weight(a05, at + 5u * co + 0u, column + 0u);
+            store_weight(b05, at + 5u * co + 1u, column + 1u);
+            store_weight(a06, at + 6u * co + 0u, column + 0u);
+            store_weight(b06, at + 6u * co + 1u, column + 1u);
+            store_weight(a07, at + 7u * co + 0u, column + 0u);
+            store_weight(b07, at + 7u * co + 1u, column + 1u);
+        }
+        a00 = a10; a01 = a11; a02 = a12; a03 = a13;
+        a04 = a14; a05 = a15; a06 = a16; a07 = a17;
+        b00 = b10; b01 = b11; b02 = b12; b03 = b13;
+        b04 = b14; b05 = b15; b06 = b16; b07 = b17;
+        a10 = a20; a11 = a21; a12 = a22; a13 = a23;
+        a14 = a24; a15 = a25; a16 = a26; a17 = a27;
+        b10 = b20; b11 = b21; b12 = b22; b13 = b23;
+        b14 = b24; b15 = b25; b16 = b26; b17 = b27;
+        at += ci * 4u * co;
     }
 }

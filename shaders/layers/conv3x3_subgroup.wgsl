@@ -314,38 +314,18 @@ fn forward(
         return;
     }
     let row = line * params.in_w + px;
-    let count = params.in_w - px;
-    if count > 0u {
-        store(a0, row + 0u, column + 0u);
-        store(b0, row + 0u, column + 1u);
-    }
-    if count > 1u {
-        store(a1, row + 1u, column + 0u);
-        store(b1, row + 1u, column + 1u);
-    }
-    if count > 2u {
-        store(a2, row + 2u, column + 0u);
-        store(b2, row + 2u, column + 1u);
-    }
-    if count > 3u {
-        store(a3, row + 3u, column + 0u);
-        store(b3, row + 3u, column + 1u);
-    }
-    if count > 4u {
-        store(a4, row + 4u, column + 0u);
-        store(b4, row + 4u, column + 1u);
-    }
-    if count > 5u {
-        store(a5, row + 5u, column + 0u);
-        store(b5, row + 5u, column + 1u);
-    }
-    if count > 6u {
-        store(a6, row + 6u, column + 0u);
-        store(b6, row + 6u, column + 1u);
-    }
-    if count > 7u && STRIP == 8u {
-        store(a7, row + 7u, column + 0u);
-        store(b7, row + 7u, column + 1u);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(STRIP, params.in_w - px);
+    for (var j = 0u; j < pixels; j++) {
+        store(a0, row + j, column + 0u);
+        store(b0, row + j, column + 1u);
+        a0 = a1; b0 = b1;
+        a1 = a2; b1 = b2;
+        a2 = a3; b2 = b3;
+        a3 = a4; b3 = b4;
+        a4 = a5; b4 = b5;
+        a5 = a6; b5 = b6;
+        a6 = a7; b6 = b7;
     }
 }
 
@@ -563,38 +543,18 @@ fn backward_input(
         return;
     }
     let row = line * params.in_w + px;
-    let count = params.in_w - px;
-    if count > 0u {
-        store_input(a0, row + 0u, column + 0u);
-        store_input(b0, row + 0u, column + 1u);
-    }
-    if count > 1u {
-        store_input(a1, row + 1u, column + 0u);
-        store_input(b1, row + 1u, column + 1u);
-    }
-    if count > 2u {
-        store_input(a2, row + 2u, column + 0u);
-        store_input(b2, row + 2u, column + 1u);
-    }
-    if count > 3u {
-        store_input(a3, row + 3u, column + 0u);
-        store_input(b3, row + 3u, column + 1u);
-    }
-    if count > 4u {
-        store_input(a4, row + 4u, column + 0u);
-        store_input(b4, row + 4u, column + 1u);
-    }
-    if count > 5u {
-        store_input(a5, row + 5u, column + 0u);
-        store_input(b5, row + 5u, column + 1u);
-    }
-    if count > 6u {
-        store_input(a6, row + 6u, column + 0u);
-        store_input(b6, row + 6u, column + 1u);
-    }
-    if count > 7u && STRIP == 8u {
-        store_input(a7, row + 7u, column + 0u);
-        store_input(b7, row + 7u, column + 1u);
+    // A loop: spelled out, stores take a driver that vectorises them longer to compile than all the rest.
+    let pixels = min(STRIP, params.in_w - px);
+    for (var j = 0u; j < pixels; j++) {
+        store_input(a0, row + j, column + 0u);
+        store_input(b0, row + j, column + 1u);
+        a0 = a1; b0 = b1;
+        a1 = a2; b1 = b2;
+        a2 = a3; b2 = b3;
+        a3 = a4; b3 = b4;
+        a4 = a5; b4 = b5;
+        a5 = a6; b5 = b6;
+        a6 = a7; b6 = b7;
     }
 }
 

@@ -94,8 +94,15 @@ const NARROW_STRIP: usize = 4;
 /// thread win.
 const FILLED_NARROW: usize = 70;
 
-/// `vec4`s of channels that a thread of Winograd's kernels makes, of [`TRANSFORMED_STRIP`] by 2 pixels.
-const TRANSFORMED_COLUMNS: usize = 8;
+/// `vec4`s of channels that a thread of Winograd's kernels makes, of [`TRANSFORMED_STRIP`] by 2 pixels: 8, or 6 where
+/// fewer of `c4` are then idle.
+const fn transformed_columns(c4: usize) -> usize {
+    if c4.next_multiple_of(6) < c4.next_multiple_of(8) {
+        6
+    } else {
+        8
+    }
+}
 /// Pixels of a line that it makes.
 const TRANSFORMED_STRIP: usize = 8;
 /// Threads of a workgroup of these kernels: few, as each of them has much to do.
@@ -302,7 +309,7 @@ impl Conv2d {
         let (w, h, c4) = (out.w, out.h, out.c4());
         let made = w.next_multiple_of(TRANSFORMED_STRIP)
             * h.next_multiple_of(2)
-            * c4.next_multiple_of(TRANSFORMED_COLUMNS);
+            * c4.next_multiple_of(transformed_columns(c4));
         plan.variants().winograd
             && plan.variants().subgroup_lanes >= 8
             && self.slides(plan, out)
@@ -332,7 +339,13 @@ impl Conv2d {
         plan.dispatch(kernel("transform_weight"), &params, &transform, tiles, 0);
         params.strips = out.w.div_ceil(TRANSFORMED_STRIP) as u32;
         params.rows = (out.b * out.h.div_ceil(2)) as u32 * params.strips;
-        params.column_tiles = out.c4().div_ceil(TRANSFORMED_COLUMNS) as u32;
+        let columns = transformed_columns(out.c4());
+        let entry = match (entry, columns) {
+            (_, 8) => entry,
+            ("forward", _) => "forward_24",
+            _ => "backward_input_24",
+        };
+        params.column_tiles = out.c4().div_ceil(columns) as u32;
         let tiles = (params.rows as usize).div_ceil(TRANSFORMED_GROUP);
         let tiles = tiles * params.column_tiles as usize;
         plan.dispatch(kernel(entry), &params, &rest, tiles, flops);
@@ -769,6 +782,13 @@ pub(crate) fn cases() -> Vec<super::Case> {
             13,
             13,
         ),
+        case(
+            "conv 3x3 from 21 to 48 channels",
+            Conv2d::same3(21, 48).with_sample().with_residual(),
+            4,
+            13,
+            13,
+        ),
         case("conv 3x3 from 30 channels", Conv2d::same3(30, 5), 3, 13, 14),
         case("conv 3x3 from 52 channels", Conv2d::same3(52, 4), 4, 10, 15),
         // Narrow wide tiles of the weight gradient.
@@ -856,6 +876,11 @@ mod tests {
         );
         assert_eq!(used(6, 26, (2, 16), variants), [transform, forward]);
         assert_eq!(used(32, 3, (4, 13), variants), [transform, back]);
+        assert_eq!(
+            used(24, 48, (4, 14), variants),
+            [transform, "forward_24", transform, "backward_input_24"],
+            "24 and 48 channels fill a narrower tile"
+        );
         let none: [&str; 0] = [];
         assert_eq!(used(32, 32, (16, 8), variants), none, "small images");
         assert_eq!(used(32, 32, (1, 16), variants), none, "few pixels");
