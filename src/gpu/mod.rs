@@ -84,7 +84,7 @@ pub enum GpuError {
     },
     /// Storage as f16 was asked of an adapter that has none.
     #[error(
-        "The adapter \"{adapter}\" has no 16-bit numbers (shader-f16); leave out --precision f16, or choose another with --adapter."
+        "The adapter \"{adapter}\" has no 16-bit numbers (shader-f16); keep feature maps in 32 bits (without --precision f16), or choose another adapter (--adapter)."
     )]
     NoF16 {
         /// The adapter's name.

@@ -50,6 +50,7 @@ pub static SHADERS: &[Shader] = &[
     wgsl!("layers/conv3x3_subgroup", "mac"),
     wgsl!("layers/conv3x3_wide", "image_sums"),
     wgsl!("layers/conv3x3_winograd", "mac"),
+    wgsl!("layers/conv_tiled", "image_sums", "mac"),
     wgsl!("layers/dropout", "rng"),
     wgsl!("layers/fourier", "rng"),
     wgsl!("layers/group_norm"),
@@ -95,6 +96,7 @@ static CONSTANTS: &[(&str, &[Constants])] = &[
         ],
     ),
     ("layers/conv3x3_wide", &[&[("LANES", 4)], &[("LANES", 8)]]),
+    ("layers/conv_tiled", &[&[("UNITS", 1)], &[("UNITS", 2)]]),
     ("roofline", &[&[("ROWS", 8), ("COLUMNS4", 2)]]),
     (
         "roofline_subgroup",
@@ -154,6 +156,7 @@ mod tests {
             ("layers/conv3x3_subgroup", size_of::<conv2d::Params>()),
             ("layers/conv3x3_wide", size_of::<conv2d::Params>()),
             ("layers/conv3x3_winograd", size_of::<conv2d::Params>()),
+            ("layers/conv_tiled", size_of::<conv2d::Params>()),
             ("layers/dropout", size_of::<dropout::Params>()),
             ("layers/fourier", size_of::<fourier::Params>()),
             ("layers/group_norm", size_of::<group_norm::Params>()),

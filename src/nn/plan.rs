@@ -220,6 +220,9 @@ pub struct Variants {
     /// gradients. Needs 8 `subgroup_lanes`.
     #[serde(default)]
     pub winograd: bool,
+    /// Convolutions of many channels through workgroup memory: for GPUs.
+    #[serde(default)]
+    pub workgroup_tiles: bool,
     /// Only the general convolution kernel, for any size and stride.
     pub general_convolution: bool,
 }
@@ -240,6 +243,7 @@ impl Variants {
             narrow_tiles: lanes == 4 && gpu.capabilities.software,
             few_threads: gpu.capabilities.software,
             winograd: lanes == 8 && gpu.capabilities.software,
+            workgroup_tiles: false,
             general_convolution: false,
         }
     }
@@ -279,6 +283,11 @@ impl Variants {
             });
         }
         all.push(Self {
+            workgroup_tiles: true,
+            winograd: false,
+            ..best
+        });
+        all.push(Self {
             few_threads: !best.few_threads,
             ..best
         });
@@ -312,6 +321,9 @@ impl std::fmt::Display for Variants {
         }
         if self.winograd {
             f.write_str(", many channels by Winograd's F(2x2, 3x3)")?;
+        }
+        if self.workgroup_tiles {
+            f.write_str(", many channels through workgroup memory")?;
         }
         f.write_str(few)
     }

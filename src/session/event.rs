@@ -51,6 +51,8 @@ pub enum Event {
         adapter: String,
         /// It computes on the CPU.
         software: bool,
+        /// It has 16-bit numbers, see [`crate::nn::plan::Precision::F16`].
+        f16: bool,
     },
     /// A data set is open.
     Data(Arc<Dataset>),

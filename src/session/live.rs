@@ -137,6 +137,7 @@ impl Session {
         let ready = Event::Ready {
             adapter: gpu.info.name.clone(),
             software: gpu.capabilities.software,
+            f16: gpu.capabilities.f16,
         };
         let mut session = Self {
             gpu: Arc::clone(gpu),

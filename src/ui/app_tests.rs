@@ -147,6 +147,7 @@ fn the_bars_fit_the_window() {
             .send(Event::Ready {
                 adapter: long.into(),
                 software: true,
+                f16: true,
             })
             .unwrap();
         harness.run();
@@ -652,6 +653,7 @@ fn look() {
         let ready = Event::Ready {
             adapter: "llvmpipe (LLVM 19.1.7, 256 bits)".into(),
             software: true,
+            f16: true,
         };
         recording.events.send(ready).unwrap();
         harness.state_mut().shared.time.set_t(400);

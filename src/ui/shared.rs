@@ -38,6 +38,8 @@ pub struct Shared {
     pub adapter: String,
     /// The adapter computes on the CPU.
     pub software: bool,
+    /// It has 16-bit numbers.
+    pub f16: bool,
     /// Pipelines being made: for what, done, of.
     pub compiling: Option<(Job, usize, usize)>,
     /// Messages to the user, newest last; the app shows and drops them.
@@ -72,6 +74,7 @@ impl Shared {
             picture: None,
             adapter: String::new(),
             software: false,
+            f16: false,
             compiling: None,
             notices: Vec::new(),
             points: None,
@@ -118,9 +121,14 @@ impl Shared {
         self.watch.on_event(event);
         files::on_event(self, event);
         match event {
-            Event::Ready { adapter, software } => {
+            Event::Ready {
+                adapter,
+                software,
+                f16,
+            } => {
                 self.adapter.clone_from(adapter);
                 self.software = *software;
+                self.f16 = *f16;
             }
             Event::Data(data) => self.data = Some(Arc::clone(data)),
             Event::Model(model) => self.model = Some(Arc::clone(model)),

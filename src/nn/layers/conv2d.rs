@@ -82,10 +82,15 @@ const fn strip_pixels(w: usize) -> usize {
     }
 }
 
-/// The part of the threads and channels of a wide weight-gradient kernel that is not idle, in percent.
+/// The part of tiles of that size that is not idle where they cover so many rows and columns, in percent.
+const fn filling_of((rows, columns): (usize, usize), tile: (usize, usize)) -> usize {
+    let made = rows.next_multiple_of(tile.0) * columns.next_multiple_of(tile.1);
+    100 * rows * columns / made
+}
+
+/// That of the threads and channels of a wide weight-gradient kernel.
 const fn filling(rows: usize, columns4: usize) -> usize {
-    let made = rows.next_multiple_of(SUBGROUP) * columns4.next_multiple_of(4);
-    100 * rows * columns4 / made
+    filling_of((rows, columns4), (SUBGROUP, 4))
 }
 
 /// Neighbouring pixels that a thread of the narrow kernels makes.
@@ -113,6 +118,14 @@ const TRANSFORMED_PIXELS: usize = 512;
 const TRANSFORMED_IMAGE: usize = 144;
 /// The part of the channels and pixels that must not be idle there, in percent.
 const FILLED_TRANSFORMED: usize = 75;
+
+/// `vec4`s of channels that a workgroup of the tiled kernels makes at most: 16, or half with twice the pixels. Its weight
+/// gradient always takes so many input and output channels.
+const TILED_COLUMNS: usize = 16;
+/// Pixels that such a workgroup makes at least.
+const TILED_PIXELS: usize = 64;
+/// The part of these channels that must not be idle, in percent.
+const FILLED_TILED: usize = 70;
 
 /// From so much of it on, wide tiles win: they make about twice as many products a second as the others.
 const FILLED: usize = 50;
@@ -318,6 +331,23 @@ impl Conv2d {
             && 100 * w * h * c4 >= FILLED_TRANSFORMED * made
     }
 
+    /// How many times [`TILED_PIXELS`] a workgroup of the tiled kernels makes where they fit, with as many times fewer
+    /// channels.
+    const fn tiled_units(&self, plan: &PlanBuilder, out: Shape) -> Option<usize> {
+        let c4 = out.c4();
+        let units = if c4.next_multiple_of(TILED_COLUMNS / 2) < c4.next_multiple_of(TILED_COLUMNS) {
+            2
+        } else {
+            1
+        };
+        let made = c4.next_multiple_of(TILED_COLUMNS / units);
+        let fits = plan.variants().workgroup_tiles
+            && !plan.variants().general_convolution
+            && out.pixels() >= TILED_PIXELS
+            && 100 * c4 >= FILLED_TILED * made;
+        if fits { Some(units) } else { None }
+    }
+
     /// [`Conv2d::emit_product`] by Winograd's minimal filtering: the weights are transformed first.
     fn emit_transformed(
         &self,
@@ -377,7 +407,12 @@ impl Conv2d {
         let mut columns = 2;
         let filled = 100 * out.c4() / out.c4().next_multiple_of(4) >= FILLED_NARROW;
         let narrow = plan.variants().narrow_tiles && filled;
-        let (kernel, row_tiles) = if self.slides(plan, out) && narrow {
+        let (kernel, row_tiles) = if let Some(units) = self.tiled_units(plan, out) {
+            columns = TILED_COLUMNS / units;
+            params.rows = out.pixels() as u32;
+            let kernel = KernelId::new("layers/conv_tiled", entry).with("UNITS", units as u32);
+            (kernel, out.pixels().div_ceil(TILED_PIXELS * units))
+        } else if self.slides(plan, out) && narrow {
             columns = 4;
             params.strips = out.w.div_ceil(NARROW_STRIP) as u32;
             params.rows = (out.b * out.h) as u32 * params.strips;
@@ -442,6 +477,16 @@ impl Conv2d {
         let wide = |stem| KernelId::new(stem, "backward_weight").with("LANES", lanes);
         let columns = y.c4().div_ceil(2);
         let c4 = x.c4();
+        let filled = filling_of((c4, y.c4()), (TILED_COLUMNS, TILED_COLUMNS)) >= FILLED_TILED;
+        if plan.variants().workgroup_tiles && !plan.variants().general_convolution && filled {
+            let kernel = KernelId::new("layers/conv_tiled", "backward_weight").with("UNITS", 1);
+            let groups = self.kernel * self.kernel * c4.div_ceil(TILED_COLUMNS);
+            return (
+                kernel,
+                (groups * GROUP, y.c4().div_ceil(TILED_COLUMNS)),
+                false,
+            );
+        }
         if self.slides(plan, x) {
             if narrow_tiles && filling(6 * c4, y.c4()) >= FILLED {
                 let kernel = KernelId::new("layers/conv3x3_narrow", "backward_weight");
@@ -808,6 +853,28 @@ pub(crate) fn cases() -> Vec<super::Case> {
             23,
             13,
         ),
+        // Through workgroup memory, with 64 and with 32 channels a workgroup, and the weight gradient.
+        case(
+            "conv 3x3 of 60 and 52 channels",
+            Conv2d::same3(60, 52).with_sample().with_residual(),
+            2,
+            7,
+            5,
+        ),
+        case(
+            "conv 1x1 of 60 and 24 channels",
+            Conv2d::pointwise(60, 24),
+            3,
+            9,
+            8,
+        ),
+        case(
+            "conv stride 2 of 52 channels",
+            Conv2d::down(52, 0),
+            3,
+            13,
+            10,
+        ),
         case("linear", Conv2d::pointwise(28, 12), 5, 1, 1),
         case("linear, large batch", Conv2d::pointwise(6, 9), 333, 1, 1),
         case("conv stride 2, padding 1", Conv2d::down(8, 1), 2, 8, 6),
@@ -891,5 +958,46 @@ mod tests {
             ..variants
         };
         assert_eq!(used(32, 64, (2, 16), small), none, "small subgroups");
+    }
+
+    #[test]
+    fn tiles_in_workgroup_memory_take_many_channels() {
+        let variants = Variants {
+            workgroup_tiles: true,
+            ..Variants::default()
+        };
+        let used = |layer: Conv2d, x: Shape| -> Vec<String> {
+            let (names, flops) = lowered(layer, x, variants);
+            assert_eq!(flops, lowered(layer, x, Variants::default()).1);
+            let own = |n: &String| n.strip_prefix("layers/conv_tiled:").map(str::to_owned);
+            names.iter().filter_map(own).collect()
+        };
+        let [forward, weight, input] =
+            ["forward", "backward_weight", "backward_input"].map(|e| format!("{e} UNITS=1"));
+        let wide = |e: &str| format!("{e} UNITS=2");
+        let shape = |c| Shape::new(2, 8, 8, c);
+        assert_eq!(
+            used(Conv2d::same3(64, 60), shape(64)),
+            [&forward, &weight, &input].map(String::as_str)
+        );
+        assert_eq!(
+            used(Conv2d::down(128, 1), Shape::new(8, 8, 8, 128)),
+            [forward.clone(), weight, input]
+        );
+        assert_eq!(
+            used(Conv2d::same3(32, 24), shape(32)),
+            [wide("forward"), wide("backward_input")]
+        );
+        assert_eq!(used(Conv2d::same3(16, 64), shape(16)), [forward]);
+        let none: [&str; 0] = [];
+        assert_eq!(
+            used(Conv2d::pointwise(16, 16), shape(16)),
+            none,
+            "few channels"
+        );
+        assert_eq!(
+            used(Conv2d::same3(64, 64), Shape::new(1, 4, 8, 64)),
+            ["backward_weight UNITS=1"]
+        );
     }
 }

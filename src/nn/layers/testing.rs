@@ -163,6 +163,7 @@ pub(crate) const PLAIN: Way = Way {
         narrow_tiles: false,
         few_threads: false,
         winograd: false,
+        workgroup_tiles: false,
         general_convolution: false,
     },
 };

@@ -80,6 +80,7 @@ impl Scene {
             Event::Ready {
                 adapter: "An adapter".into(),
                 software: false,
+                f16: true,
             },
             Event::Data(data(SIDE, 1, 60)),
             Event::Model(Arc::new(ModelInfo {

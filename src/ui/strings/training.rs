@@ -420,6 +420,12 @@ pub const BUDGET: &str = "Limit memory";
 pub const BUDGET_VALUE: &str = "Memory on the device";
 /// Its tooltip.
 pub const BUDGET_HELP: &str = "What the run may take on the device. If it needs more, the activations of most blocks are not kept but computed again on the way back: less memory, longer steps, the same numbers.";
+/// Whether feature maps are kept in 16 bits.
+pub const F16: &str = "Feature maps in 16 bits";
+/// Its tooltip.
+pub const F16_HELP: &str = "What the layers hand on is kept with half the bytes. Weights and all arithmetic keep 32 bits; the loss hardly changes.";
+/// Where the device cannot.
+pub const F16_MISSING: &str = "This adapter has no 16-bit numbers.";
 /// Before it is known what that means.
 pub const BUDGET_PLANNING: &str = "Working out how much memory the run takes …";
 /// What a limit means.

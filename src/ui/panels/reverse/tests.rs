@@ -137,6 +137,7 @@ fn a_software_adapter_draws_fewer() {
     room.state().tell(Event::Ready {
         adapter: "slow".into(),
         software: true,
+        f16: false,
     });
     room.state().tell(model());
     room.run();

@@ -182,13 +182,15 @@ impl Panel for Training {
         let preset = self.setup.preset().map(|p| p.name.to_owned());
         let preset = preset.map(|name| ("preset", name));
         let budget = self.setup.budget().map(|budget| ("budget", budget));
-        preset.into_iter().chain(budget).collect()
+        let precision = self.setup.precision().map(|p| ("precision", p));
+        preset.into_iter().chain(budget).chain(precision).collect()
     }
 
     fn set_address(&mut self, key: &str, value: &str, _shared: &mut Shared) {
         match key {
             "preset" => self.setup.set_preset_by_name(value),
             "budget" => self.setup.set_budget(value),
+            "precision" => self.setup.set_precision(value),
             _ => {}
         }
     }
@@ -430,7 +432,7 @@ impl Training {
             let wanted = (shared.data.as_ref()).and_then(|d| self.setup.memory_spec(d));
             let planned = self.planned.as_ref();
             let plan = planned.filter(|p| wanted.as_ref() == Some(&p.0));
-            self.setup.ui(ui, plan.map(|p| &p.1));
+            self.setup.ui(ui, plan.map(|p| &p.1), shared.f16);
             let ready = shared.data.is_some() && self.opening.is_none();
             ui.horizontal_wrapped(|ui| {
                 ui.add_enabled_ui(ready, |ui| {

@@ -4,6 +4,7 @@ use egui::{Align, DragValue, Layout, Ui};
 use noiselab::{
     data::Dataset,
     diffusion::{Objective, loss_weight::LossType, schedule::SCHEDULES},
+    nn::plan::Precision,
     session::{
         budget::BudgetPlan,
         command::{LiveSettings, PreviewSettings, StopAt, TrainSpec},
@@ -43,6 +44,7 @@ pub struct Setup {
     /// Whether memory is limited, and to how many GB.
     limited: bool,
     gigabytes: f64,
+    precision: Precision,
     /// What can change while it runs, as it is at the start.
     pub live: LiveSettings,
     /// When it stops.
@@ -62,6 +64,7 @@ impl Default for Setup {
             vlb_weight: 0.001,
             limited: false,
             gigabytes: 1.0,
+            precision: Precision::F32,
             live: LiveSettings {
                 lr: 0.0,
                 ema_decay: 0.0,
@@ -128,6 +131,7 @@ impl Setup {
         };
         config.lr.base = self.live.lr;
         config.ema_decay = self.live.ema_decay;
+        config.precision = self.precision;
         Some(TrainSpec {
             config,
             preview: self.live.preview,
@@ -165,8 +169,21 @@ impl Setup {
         }
     }
 
-    /// Preset, batch and seed, and the rest folded. `plan` says how the run fits its memory budget, once that is known.
-    pub fn ui(&mut self, ui: &mut Ui, plan: Option<&Result<BudgetPlan, String>>) {
+    /// The precision as addresses have it, if it is not the usual one.
+    pub fn precision(&self) -> Option<String> {
+        (self.precision != Precision::default()).then(|| self.precision.to_string())
+    }
+
+    /// Takes over what [`Setup::precision`] wrote; anything else is left out.
+    pub fn set_precision(&mut self, text: &str) {
+        if let Ok(precision) = text.parse() {
+            self.precision = precision;
+        }
+    }
+
+    /// Preset, batch and seed, and the rest folded. `plan` says how the run fits its memory budget, once that is known;
+    /// `f16` whether the device has 16-bit numbers.
+    pub fn ui(&mut self, ui: &mut Ui, plan: Option<&Result<BudgetPlan, String>>, f16: bool) {
         let names: Vec<(usize, &str)> = (PRESETS.iter().enumerate())
             .map(|(i, p)| (i, p.name))
             .collect();
@@ -188,6 +205,7 @@ impl Setup {
             .show_unindented(ui, |ui| {
                 self.more(ui);
                 self.memory(ui);
+                self.halves(ui, f16);
             });
         if self.limited {
             match plan {
@@ -211,6 +229,13 @@ impl Setup {
             s::BUDGET_VALUE,
             s::BUDGET_HELP,
         );
+    }
+
+    fn halves(&mut self, ui: &mut Ui, there: bool) {
+        let mut on = self.precision == Precision::F16;
+        let choice = ui.add_enabled_ui(there || on, |ui| toggle(ui, &mut on, s::F16, s::F16_HELP));
+        choice.inner.on_disabled_hover_text(s::F16_MISSING);
+        self.precision = if on { Precision::F16 } else { Precision::F32 };
     }
 
     fn more(&mut self, ui: &mut Ui) {

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use egui_kittest::{Harness, kittest::Queryable as _};
+use egui_kittest::{
+    Harness,
+    kittest::{NodeT as _, Queryable as _},
+};
 use noiselab::{
     gpu::Gpu,
+    nn::plan::Precision,
     session::{
         budget::Checkpointed,
         command::{DataChoice, PreviewSettings, StopAt, TrainSpec},
@@ -243,6 +247,38 @@ fn settings_reach_the_run() {
         (stop.steps, stop.seconds, stop.loss),
         (None, Some(180.0), Some(0.05))
     );
+}
+
+#[test]
+fn feature_maps_of_16_bits_are_for_devices_that_have_them() {
+    let mut harness = room();
+    press(&mut harness, s::MORE);
+    assert!(harness.get_by_label(s::F16).accesskit_node().is_disabled());
+    harness.state_mut().shared.f16 = true;
+    harness.run();
+    press(&mut harness, s::F16);
+    let stage = harness.state();
+    let address = stage.room.address(&stage.shared);
+    assert!(
+        address.contains(&("precision", "f16".into())),
+        "{address:?}"
+    );
+    press(&mut harness, s::START);
+    assert_eq!(spec(&harness).config.precision, Precision::F16);
+
+    // An address of another device asks for what this one lacks: it can be taken back.
+    let mut harness = room();
+    let stage = harness.state_mut();
+    for value in ["f64", "f16"] {
+        stage
+            .room
+            .set_address("precision", value, &mut stage.shared);
+    }
+    harness.run();
+    press(&mut harness, s::MORE);
+    press(&mut harness, s::F16);
+    press(&mut harness, s::START);
+    assert_eq!(spec(&harness).config.precision, Precision::F32);
 }
 
 #[test]
