@@ -120,7 +120,10 @@ fn backward_weight(
     let t = table[i % params.columns];
     var s0 = vec4f(); var s1 = vec4f(); var s2 = vec4f(); var s3 = vec4f();
     var sum = vec4f();
-    for (var row = 0u; row < params.batch; row++) {
+    // Not params.batch: where uniforms alone tell how often a loop runs, lavapipe (Mesa 22) may unroll it for their
+    // values, and then compiles this kernel anew in every step and keeps all that it compiled.
+    let batch = arrayLength(&y) / params.out_c4;
+    for (var row = 0u; row < batch; row++) {
         let v = x[row * params.in_c4 + c];
         let dy = y[row * params.out_c4 + t.column];
         s0 = fma(dy, vec4f(v.x), s0);

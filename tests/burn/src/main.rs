@@ -185,7 +185,7 @@ fn train(
     let alpha_bars = Tensor::<1>::from_floats(schedule.alpha_bars.as_slice(), &device)
         .select(0, t.clone())
         .reshape([batch, 1, 1, 1]);
-    let noisy = x0 * alpha_bars.clone().sqrt() + noise.clone() * (1.0 - alpha_bars).sqrt();
+    let noisy = x0 * alpha_bars.clone().sqrt() + noise.clone() * (-alpha_bars + 1.0).sqrt();
     let loss = (network.forward(noisy, t) - noise).square().mean();
     let gradients = GradientsParams::from_grads(loss.backward(), &network);
     let network = optimizer.step(LEARNING_RATE, network, gradients);
@@ -201,7 +201,7 @@ fn denoise(network: &Network, schedule: &Schedule, x: Tensor<4>, t: usize) -> Te
     let device = x.device();
     let batch = x.dims()[0];
     let (beta, alpha_bar) = (schedule.betas[t], schedule.alpha_bars[t]);
-    let noise = network.forward(x.clone(), Tensor::full([batch], t, &device));
+    let noise = network.forward(x.clone(), Tensor::full([batch], t as i64, &device));
     let mean = (x - noise * (beta / (1.0 - alpha_bar).sqrt())) / (1.0 - beta).sqrt();
     if t == 0 {
         return mean;
