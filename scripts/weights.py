@@ -9,7 +9,8 @@ are concatenated do some groups fall elsewhere, which some hundred steps of trai
 
 refit: makes the weights of the time embedding's first layer small where they have become huge.
 
-halve: stores the weights as f16, under the same names; whoever loads them computes in f32.
+halve: stores the weights as f16, under the same names; whoever loads them computes in f32. With --mean, those of the
+mean of two, of which one was trained from the other.
 
     python3 scripts/weights.py widen assets/pretrained/digits runs/wide --channels 24,48,96
     noiselab train --init runs/wide ...
@@ -182,6 +183,9 @@ def write_half(args):
         shutil.copyfile(source / file, target / file)
     name = "unet/diffusion_pytorch_model.safetensors"
     weights = load_file(source / name)
+    if args.mean:
+        other = load_file(pathlib.Path(args.mean) / name)
+        weights = {k: 0.5 * v + 0.5 * other[k] for k, v in weights.items()}
     save_file({k: v.half() for k, v in weights.items()}, target / name, metadata={"format": "pt"})
     print(f"{target / name}: {(target / name).stat().st_size:,} bytes")
 
@@ -197,6 +201,8 @@ def main():
         if name == "widen":
             command.add_argument("--channels", required=True, help="channels of each level, such as 24,48,96")
             command.add_argument("--seed", type=int, default=0)
+        if name == "halve":
+            command.add_argument("--mean", metavar="FOLDER", help="another pipeline folder with the same network")
     args = parser.parse_args()
     args.run(args)
 
