@@ -10,7 +10,7 @@ are concatenated do some groups fall elsewhere, which some hundred steps of trai
 refit: makes the weights of the time embedding's first layer small where they have become huge.
 
 halve: stores the weights as f16, under the same names; whoever loads them computes in f32. With --mean, those of the
-mean of two, of which one was trained from the other.
+mean of several runs that started from the same weights, or from each other's (a soup: Wortsman et al. 2022).
 
     python3 scripts/weights.py widen assets/pretrained/digits runs/wide --channels 24,48,96
     noiselab train --init runs/wide ...
@@ -183,9 +183,8 @@ def write_half(args):
         shutil.copyfile(source / file, target / file)
     name = "unet/diffusion_pytorch_model.safetensors"
     weights = load_file(source / name)
-    if args.mean:
-        other = load_file(pathlib.Path(args.mean) / name)
-        weights = {k: 0.5 * v + 0.5 * other[k] for k, v in weights.items()}
+    others = [load_file(pathlib.Path(other) / name) for other in args.mean]
+    weights = {k: torch.stack([v, *(other[k] for other in others)]).mean(0) for k, v in weights.items()}
     save_file({k: v.half() for k, v in weights.items()}, target / name, metadata={"format": "pt"})
     print(f"{target / name}: {(target / name).stat().st_size:,} bytes")
 
@@ -202,7 +201,7 @@ def main():
             command.add_argument("--channels", required=True, help="channels of each level, such as 24,48,96")
             command.add_argument("--seed", type=int, default=0)
         if name == "halve":
-            command.add_argument("--mean", metavar="FOLDER", help="another pipeline folder with the same network")
+            command.add_argument("--mean", metavar="FOLDER", nargs="+", default=[], help="other pipeline folders with the same network")
     args = parser.parse_args()
     args.run(args)
 

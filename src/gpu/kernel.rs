@@ -8,6 +8,12 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+#[cfg(not(target_arch = "wasm32"))]
+use std::{
+    sync::atomic::AtomicUsize,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{Gpu, GpuError, half::keep_as_f16, shaders, unroll::unroll};
 
@@ -106,6 +112,10 @@ pub struct Kernel {
     /// How fast it has been seen to be.
     pub speed: Arc<Speed>,
 }
+
+/// Of a thread that compiles: drivers and naga recurse along the shader, and a helper's usual stack is a quarter of this.
+#[cfg(not(target_arch = "wasm32"))]
+const COMPILER_STACK: usize = 8 << 20;
 
 /// Pipelines by name, made on first use.
 #[derive(Debug)]
@@ -289,6 +299,56 @@ impl KernelCache {
         Ok(made)
     }
 
+    /// Compiles those kernels on all cores, in their order, for about `time` and at least one a core.
+    ///
+    /// # Errors
+    /// As [`KernelCache::get`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn compile_all(
+        &self,
+        gpu: &Gpu,
+        ids: &[&KernelId],
+        time: Duration,
+    ) -> Result<(), GpuError> {
+        let begun = Instant::now();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(id) = ids.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.get(gpu, id)?;
+                if begun.elapsed() >= time {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            // One helper fewer where the system refuses it.
+            let helpers: Vec<_> = (1..cores.min(ids.len()))
+                .map_while(|_| {
+                    thread::Builder::new()
+                        .name("compile".into())
+                        .stack_size(COMPILER_STACK)
+                        .spawn_scoped(scope, work)
+                        .ok()
+                })
+                .collect();
+            let mut result = work();
+            for helper in helpers {
+                let theirs = helper
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result = result.and(theirs);
+            }
+            result
+        })
+    }
+
+    /// Whether that kernel is there already.
+    pub fn has(&self, id: &KernelId) -> bool {
+        self.lookup(id).is_some()
+    }
+
     fn lookup(&self, id: &KernelId) -> Option<Arc<Kernel>> {
         self.made
             .lock()
@@ -407,5 +467,33 @@ impl KernelCache {
             params_bytes: reflection.params_bytes,
             speed: Arc::default(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::KernelId;
+    use crate::nn::layers::testing::gpu;
+
+    #[test]
+    fn kernels_compiled_on_all_cores_are_all_there_and_an_error_is_told() {
+        let gpu = gpu();
+        let good =
+            ["squares", "norm", "update"].map(|entry| KernelId::new("optimizer/adam", entry));
+        let bad = KernelId::new("optimizer/adam", "no_such_entry");
+
+        // A cache of its own: what other tests compiled is not in it.
+        let cache = super::KernelCache::default();
+        cache
+            .compile_all(&gpu, &good.each_ref(), Duration::MAX)
+            .unwrap();
+        assert!(good.iter().all(|id| cache.has(id)));
+
+        let cache = super::KernelCache::default();
+        let ids = [&bad, &good[0], &good[1], &good[2]];
+        let error = cache.compile_all(&gpu, &ids, Duration::MAX).unwrap_err();
+        assert!(error.to_string().contains("no_such_entry"), "{error}");
     }
 }

@@ -2,6 +2,8 @@
 //! a device ([`Plan`]): arena placed by liveness, bind groups made, pipelines compiled. Running
 //! it allocates nothing.
 
+#[cfg(not(target_arch = "wasm32"))]
+use std::collections::HashSet;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use web_time::Instant;
@@ -974,12 +976,15 @@ impl Plan {
         (self.steps.len(), self.dispatches.len())
     }
 
-    /// Makes pipelines and bind groups for about `time`, at least one; true once all are there.
+    /// Makes pipelines, on all cores, and bind groups for about `time`, at least one; true once all are there.
     ///
     /// # Errors
     /// A kernel that does not compile on this device.
     pub fn warm(&mut self, time: Duration) -> Result<bool, GpuError> {
         let begun = Instant::now();
+        // A page's device compiles in the background by itself.
+        #[cfg(not(target_arch = "wasm32"))]
+        self.compile(time)?;
         while self.steps.len() < self.dispatches.len() {
             let step = self.make_step(self.steps.len())?;
             self.steps.push(step);
@@ -988,6 +993,23 @@ impl Plan {
             }
         }
         Ok(self.steps.len() == self.dispatches.len())
+    }
+
+    /// Compiles kernels that dispatches without a pipeline wait for, unless the next of them has its own already.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn compile(&self, time: Duration) -> Result<(), GpuError> {
+        let gpu = &self.gpu;
+        let waiting = &self.dispatches[self.steps.len()..];
+        if waiting.first().is_none_or(|d| gpu.kernels.has(&d.kernel)) {
+            return Ok(());
+        }
+        let mut seen = HashSet::new();
+        let missing: Vec<_> = waiting
+            .iter()
+            .map(|d| &d.kernel)
+            .filter(|&id| seen.insert(id) && !gpu.kernels.has(id))
+            .collect();
+        gpu.kernels.compile_all(gpu, &missing, time)
     }
 
     fn make_step(&self, i: usize) -> Result<Step, GpuError> {
