@@ -12,7 +12,8 @@ mkdir -p "$out"
 window() {
     local display=":${SCREEN:-87}" wait="${WAIT:-25}" home
     home="$(mktemp -d)"
-    Xvfb "$display" -screen 0 1280x800x24 >/dev/null 2>&1 &
+    # Without -noreset it starts anew whenever its last client leaves, and a window that opens just then is lost.
+    Xvfb "$display" -screen 0 1280x800x24 -noreset >/dev/null 2>&1 &
     local screen=$!
     trap 'kill "$screen" 2>/dev/null || true' RETURN
     sleep 2
@@ -24,11 +25,16 @@ window() {
         lab) at="room=lab&lab=fields&t=60" extra=(--measure 600) seconds=$((2 * wait)) ;;
         reverse) at="room=$room&count=4&sampler_b=off" ;;
         esac
-        HOME="$home" DISPLAY="$display" "$noiselab" app --at "$at" "${extra[@]}" >/dev/null 2>&1 &
+        HOME="$home" DISPLAY="$display" "$noiselab" app --at "$at" "${extra[@]}" >"$home/messages" 2>&1 &
         local app=$!
         # So that no tooltip covers the room.
         if command -v xdotool >/dev/null; then DISPLAY="$display" xdotool mousemove 1279 400; fi
         sleep "$seconds"
+        if ! kill -0 "$app" 2>/dev/null; then
+            echo "error: the app ended before its picture of the room $room was taken; its last messages:" >&2
+            tail -n 20 "$home/messages" >&2
+            return 1
+        fi
         DISPLAY="$display" import -window root -strip "$out/window-$room.png"
         kill "$app" 2>/dev/null || true
         wait "$app" 2>/dev/null || true
