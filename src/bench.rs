@@ -71,6 +71,7 @@ impl BenchModel {
             adam: AdamConfig::default(),
             clip_norm: 1.0,
             ema_decay: 0.999,
+            ema_power: None,
             flip: 0.0,
             loss: LossType::Simple,
             draw: TimestepDistribution::Uniform,

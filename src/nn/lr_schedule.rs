@@ -52,11 +52,15 @@ impl LearningRate {
     }
 }
 
-/// The decay of the weight average after 0-based step `step`: min(decay, (1 + step) / (10 + step)), so that
-/// the average forgets the random start quickly.
-pub fn ema_decay(decay: f64, step: u64) -> f64 {
+/// The decay of the weight average after 0-based step `step`, which rises to `decay`: without a power as
+/// min(decay, (1 + step) / (10 + step)), so that the average forgets the random start quickly and holds about the
+/// last ninth of the steps; with one as min(decay, 1 - (1 + step)^-power), as in diffusers' `EMAModel` with its
+/// `use_ema_warmup`. With power 1 it is the plain mean of all steps (Polyak and Juditsky 1992).
+pub fn ema_decay(decay: f64, power: Option<f64>, step: u64) -> f64 {
     let step = step as f64;
-    decay.min((1.0 + step) / (10.0 + step))
+    decay.min(power.map_or((1.0 + step) / (10.0 + step), |power| {
+        1.0 - (1.0 + step).powf(-power)
+    }))
 }
 
 #[cfg(test)]
@@ -121,9 +125,28 @@ mod tests {
 
     #[test]
     fn ema_starts_low_and_reaches_its_decay() {
-        assert_eq!(ema_decay(0.9999, 0), 0.1);
-        assert_eq!(ema_decay(0.9999, 90), 0.91);
-        assert_eq!(ema_decay(0.9999, 1_000_000), 0.9999);
-        assert!(ema_decay(0.9999, 89_000) < 0.9999);
+        assert_eq!(ema_decay(0.9999, None, 0), 0.1);
+        assert_eq!(ema_decay(0.9999, None, 90), 0.91);
+        assert_eq!(ema_decay(0.9999, None, 1_000_000), 0.9999);
+        assert!(ema_decay(0.9999, None, 89_000) < 0.9999);
+    }
+
+    #[test]
+    fn ema_with_power_1_is_the_mean_of_all_steps() {
+        let values = [3.0, -1.0, 4.0, 1.5, -9.0, 2.0];
+        let mut average = 100.0;
+        for (step, value) in (0..).zip(values) {
+            let decay = ema_decay(0.9999, Some(1.0), step);
+            average = decay * average + (1.0 - decay) * value;
+            let mean = values[..=step as usize].iter().sum::<f64>() / (step + 1) as f64;
+            approx::assert_relative_eq!(average, mean, max_relative = 1e-12);
+        }
+        assert_eq!(ema_decay(0.9999, Some(1.0), 1_000_000), 0.9999);
+        // diffusers' EMAModel(use_ema_warmup=True, power=2/3).get_decay(1 + 1000)
+        approx::assert_relative_eq!(
+            ema_decay(0.9999, Some(2.0 / 3.0), 1000),
+            0.990_006_661_116_045,
+            max_relative = 1e-9
+        );
     }
 }

@@ -35,6 +35,8 @@ pub struct TrainConfig {
     pub clip_norm: f64,
     /// Decay of the moving average of the weights, after its warm-up.
     pub ema_decay: f64,
+    /// How its decay warms up: the power of `nn::lr_schedule::ema_decay`.
+    pub ema_power: Option<f64>,
     /// Probability that a training image is mirrored.
     pub flip: f64,
     /// The loss.
@@ -59,6 +61,9 @@ struct Plain {
     adam: AdamConfig,
     clip_norm: f64,
     ema_decay: f64,
+    // Neither do runs without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ema_power: Option<f64>,
     flip: f64,
     loss: LossType,
     // Runs from before there was a choice have none.
@@ -81,6 +86,7 @@ impl TrainConfig {
             adam: self.adam,
             clip_norm: self.clip_norm,
             ema_decay: self.ema_decay,
+            ema_power: self.ema_power,
             flip: self.flip,
             loss: self.loss,
             draw: self.draw,
@@ -120,6 +126,7 @@ impl TrainConfig {
             adam: plain.adam,
             clip_norm: plain.clip_norm,
             ema_decay: plain.ema_decay,
+            ema_power: plain.ema_power,
             flip: plain.flip,
             loss: plain.loss,
             draw: plain.draw,
@@ -226,6 +233,7 @@ fn base(unet: UNetConfig, batch: usize, lr: f64) -> TrainConfig {
         adam: AdamConfig::default(),
         clip_norm: 1.0,
         ema_decay: 0.999,
+        ema_power: None,
         flip: 0.0,
         loss: LossType::Simple,
         draw: TimestepDistribution::Uniform,

@@ -56,6 +56,8 @@ pub struct StepConfig {
     pub clip_norm: f64,
     /// Decay of the moving average of the weights, after its warm-up.
     pub ema_decay: f64,
+    /// How its decay warms up: the power of `nn::lr_schedule::ema_decay`.
+    pub ema_power: Option<f64>,
     /// Probability that a training image is mirrored.
     pub flip: f64,
     /// The loss.
@@ -672,7 +674,7 @@ impl Stepper {
         state.flip_probability = config.flip as f32;
         let lr = config.lr.at(self.step);
         config.adam.apply(&mut state, self.step + 1, lr);
-        let decay = ema_decay(config.ema_decay, self.step);
+        let decay = ema_decay(config.ema_decay, config.ema_power, self.step);
         state.set_ema(decay, false);
         self.fixed.state.write(&self.gpu, 0, state.words());
 

@@ -78,6 +78,7 @@ impl TrainConfig {
             adam: self.adam,
             clip_norm: self.clip_norm,
             ema_decay: self.ema_decay,
+            ema_power: self.ema_power,
             flip: self.flip,
             loss: self.loss,
             draw: self.draw,

@@ -112,6 +112,7 @@ impl LabTraining {
             adam: AdamConfig::default(),
             clip_norm: 1.0,
             ema_decay: spec.ema_decay,
+            ema_power: None,
             flip: 0.0,
             loss: LossType::Simple,
             draw: TimestepDistribution::Uniform,
