@@ -61,7 +61,7 @@ struct Plain {
     adam: AdamConfig,
     clip_norm: f64,
     ema_decay: f64,
-    // Neither do runs without one.
+    // Left out where there is none, so that such runs read as those from before there was a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ema_power: Option<f64>,
     flip: f64,

@@ -330,6 +330,7 @@ fn a_stopped_and_resumed_run_equals_one_that_never_stopped() {
     config.flip = 0.5;
     config.accumulate = 2;
     config.batch = 2;
+    config.ema_power = Some(0.75);
 
     let mut run = start(&whole, &config, 7, &RunStart::Random).expect("a run");
     let outcome = run.train(&StopSignal::default(), &mut |_| {});
@@ -374,6 +375,10 @@ fn a_stopped_and_resumed_run_equals_one_that_never_stopped() {
     let [a, b] = [&whole, &parts].map(|dir| columns(&dir.join(LOG_FILE), STEP_COLUMNS));
     assert_eq!(a, b);
     assert_eq!(a.len(), 7);
+    for (row, step) in a.iter().zip(1..) {
+        let decay: f64 = row.last().expect("a column").parse().expect("a number");
+        approx::assert_relative_eq!(decay, 1.0 - f64::from(step).powf(-0.75));
+    }
     let held_out = [
         "step", "images", "loss_ema", "loss_raw", "mse_ema", "mse_raw",
     ];
